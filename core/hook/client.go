@@ -1,0 +1,17 @@
+package hook
+
+import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+
+// Client is what every hook after the CONNECT is told of a client. It is
+// immutable and shared by all calls of one connection; hooks may keep it, and
+// may compare pointers to recognise a connection.
+type Client struct {
+	ConnectionID uint64
+	ID           string
+	Username     string // after the validators' override
+	Version      mqtt.Version
+	PeerAddress  string
+	Listener     string
+	Mountpoint   string
+	Items        map[string][]byte // session items; never written to
+}

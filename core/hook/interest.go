@@ -1,0 +1,58 @@
+package hook
+
+import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+
+// Interest is what a hook wants to be asked at one point. What nobody asked
+// for is never collected, encoded or waited for.
+type Interest struct {
+	Point Point
+
+	// Filters restrict it to topics that match one of them, or filters to be
+	// subscribed that overlap one. Empty means all.
+	Filters []string
+
+	// Payload says how much of a payload the hook wants.
+	Payload  PayloadMode
+	HeadSize int // bytes, for PayloadHead
+
+	// MayChange is what the hook may change; any other change is undone, the
+	// call refused and the violation counted.
+	MayChange Field
+
+	// BeforeAuthorization asks to be called before grants are checked.
+	BeforeAuthorization bool
+
+	// Events restricts PointEvent; empty means all.
+	Events []EventKind
+
+	// Origins restricts PointPublish; empty means all.
+	Origins []mqtt.Origin
+}
+
+// PayloadMode says how much of a payload a hook wants.
+type PayloadMode uint8
+
+// The modes.
+const (
+	PayloadFull PayloadMode = iota
+	PayloadHead
+	PayloadNone
+)
+
+// Field is a set of parts that a hook may change.
+type Field uint16
+
+// The parts of messages and subscriptions.
+const (
+	FieldTopic Field = 1 << iota
+	FieldPayload
+	FieldQoS
+	FieldRetain
+	FieldUser
+	FieldExpiry
+	FieldContentType // and Payload Format Indicator
+	FieldResponse    // Response Topic and Correlation Data
+	FieldSubscription
+	FieldAll = FieldTopic | FieldPayload | FieldQoS | FieldRetain | FieldUser | FieldExpiry |
+		FieldContentType | FieldResponse | FieldSubscription
+)
