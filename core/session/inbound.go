@@ -1,0 +1,159 @@
+package session
+
+import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+
+// Receipt says what an arriving PUBLISH is.
+type Receipt uint8
+
+// The kinds of arriving PUBLISH.
+const (
+	// NewMessage is one to handle.
+	NewMessage Receipt = iota
+	// Duplicate is a QoS 2 message whose identifier is held: it is answered
+	// again (see [Session.ReceivedCode]) and not handled again [MQTT-4.3.3-10].
+	Duplicate
+)
+
+// inbound is the receiver's half of QoS 2: the identifiers whose PUBREL has
+// not come.
+type inbound struct {
+	held map[uint16]receipt // nil when empty
+}
+
+// receipt is one QoS 2 message between PUBLISH and PUBREL.
+type receipt struct {
+	code     mqtt.ReasonCode
+	answered bool // code is decided: the message was handled
+	counted  bool // it was published over the present connection
+}
+
+// reconnected prepares for a new connection: a message that was never decided
+// was never handled, so its retransmission must be.
+func (in *inbound) reconnected() {
+	for id, r := range in.held {
+		if !r.answered {
+			delete(in.held, id)
+			continue
+		}
+		r.counted = false
+		in.held[id] = r
+	}
+	if len(in.held) == 0 {
+		in.held = nil
+	}
+}
+
+func (in *inbound) put(id uint16, r receipt) {
+	if in.held == nil {
+		in.held = make(map[uint16]receipt)
+	}
+	in.held[id] = r
+}
+
+func (in *inbound) remove(id uint16) {
+	delete(in.held, id)
+	if len(in.held) == 0 {
+		in.held = nil // a map never shrinks
+	}
+}
+
+// Receive registers an arriving PUBLISH of QoS q with packet identifier id.
+// Its code is 0x93 when an MQTT 5 client has more QoS 1 and 2 messages
+// unanswered than our Receive Maximum (the connection is to be closed with
+// it; nothing was registered) [MQTT-3.3.4-7], else Success. QoS 0 is always
+// a NewMessage and never counts. Called by the reader; every NewMessage of
+// QoS 1 or 2 is followed by [Session.Acknowledge], or by the end of the
+// connection.
+func (s *Session) Receive(id uint16, q mqtt.QoS) (Receipt, mqtt.ReasonCode) {
+	if q == mqtt.AtMostOnce {
+		return NewMessage, mqtt.Success
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held, known := s.inbound.held[id]
+	known = known && q == mqtt.ExactlyOnce
+	if !(known && held.counted) && !s.countUnanswered() {
+		return NewMessage, mqtt.ReceiveMaximumExceeded
+	}
+	if q != mqtt.ExactlyOnce {
+		return NewMessage, mqtt.Success
+	}
+	held.counted = true
+	s.inbound.put(id, held)
+	if known {
+		return Duplicate, mqtt.Success
+	}
+	return NewMessage, mqtt.Success
+}
+
+// countUnanswered takes one of the client's slots, if there is one.
+func (s *Session) countUnanswered() bool {
+	c := s.conn
+	if c == nil {
+		return true // a late reader: the next connection starts at zero
+	}
+	if c.unanswered >= c.receiveMaximum && s.version >= mqtt.V5 {
+		return false
+	}
+	c.unanswered++
+	return true
+}
+
+// answerOne gives one of the client's slots back, never more than it took:
+// a PUBREL for a message of an earlier connection gives one back that this
+// connection did not take, as section 4.9 has it.
+func (s *Session) answerOne() {
+	if c := s.conn; c != nil && c.unanswered > 0 {
+		c.unanswered--
+	}
+}
+
+// Acknowledge says that the message with this identifier is decided and code
+// is about to go out in a PUBACK (QoS 1) or PUBREC (QoS 2); no-op for QoS 0.
+// The slot of a QoS 1 message is free again [MQTT-4.3.2-5]. The identifier of
+// a QoS 2 message is held with its code until [Session.Release], unless the
+// code is 0x80 or above, which frees it [MQTT-4.3.3-9]; MQTT 3 has no codes
+// in a PUBREC, there it is held whatever the code.
+func (s *Session) Acknowledge(id uint16, q mqtt.QoS, code mqtt.ReasonCode) {
+	if q == mqtt.AtMostOnce {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q == mqtt.AtLeastOnce {
+		s.answerOne()
+		return
+	}
+	r, ok := s.inbound.held[id]
+	switch {
+	case !ok:
+	case code.Failed() && s.version >= mqtt.V5:
+		s.inbound.remove(id)
+		s.answerOne()
+	default:
+		r.code, r.answered = code, true
+		s.inbound.put(id, r)
+	}
+}
+
+// ReceivedCode returns the code that a Duplicate is answered with: the one
+// that [Session.Acknowledge] was given, Success if there is none yet. A
+// reader that decides messages in batches asks after deciding.
+func (s *Session) ReceivedCode(id uint16) mqtt.ReasonCode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inbound.held[id].code
+}
+
+// Release handles a PUBREL: the identifier may be used for a new message
+// [MQTT-4.3.3-12]. It reports whether the identifier was held; the PUBCOMP
+// goes out either way [MQTT-4.3.3-11], with 0x92 if it was not.
+func (s *Session) Release(id uint16) (found bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, found = s.inbound.held[id]; found {
+		s.inbound.remove(id)
+		s.answerOne()
+	}
+	return found
+}

@@ -1,0 +1,121 @@
+package session
+
+import (
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
+
+// OutKind is the kind of packet to send.
+type OutKind uint8
+
+// The kinds of packet that Next returns.
+const (
+	SendPublish OutKind = iota
+	SendPubrel
+)
+
+// Outgoing is one packet to send. ID is 0 for a PUBLISH of QoS 0. Dup is the
+// DUP flag [MQTT-3.3.1-1]. The Delivery of a PUBREL is that of the message
+// which it belongs to.
+type Outgoing struct {
+	Kind     OutKind
+	ID       uint16
+	Dup      bool
+	Delivery mqtt.Delivery
+}
+
+// Next appends at most max (at least 1) packets to dst and returns it: first
+// what has to be sent again since Attach, then what is queued and the window
+// allows. A QoS 1 or 2 message that is returned is in flight from now on. An
+// expired message is dropped and handed to expired (which may be nil), called
+// after unlocking; one whose sending has begun never expires [MQTT-4.3.3-7].
+//
+// Called by the writer, which sends in the order returned. It has to call
+// again until nothing is returned: only then does the session call Wake again.
+func (s *Session) Next(dst []Outgoing, max int, now time.Time, expired func(*mqtt.Message)) []Outgoing {
+	s.mu.Lock()
+	if s.conn == nil {
+		s.mu.Unlock()
+		return dst
+	}
+	limit := len(dst) + max
+	dst = s.resend(dst, limit)
+	dst, gone := s.send(dst, limit, now)
+	s.conn.asleep = !s.sendable()
+	s.mu.Unlock()
+	if expired != nil {
+		for _, m := range gone {
+			expired(m)
+		}
+	}
+	return dst
+}
+
+// resend appends what is due since the connection began. PUBLISHes keep their
+// order and so do PUBRELs (that of the PUBRECs); between the two it is the
+// order of the messages, but a PUBREL never waits for the window [MQTT-4.9.0-3].
+func (s *Session) resend(dst []Outgoing, limit int) []Outgoing {
+	for len(dst) < limit {
+		release, publish := s.flight.dueRelease(), s.flight.duePublish()
+		if publish != nil && !s.windowOpen() {
+			publish = nil
+		}
+		switch {
+		case release != nil && (publish == nil || release.sequence < publish.sequence):
+			dst = append(dst, Outgoing{Kind: SendPubrel, ID: release.id, Delivery: release.Delivery})
+			s.flight.resent(release)
+		case publish != nil:
+			dst = append(dst, Outgoing{Kind: SendPublish, ID: publish.id, Dup: true, Delivery: publish.Delivery})
+			s.flight.resent(publish)
+		default:
+			return dst
+		}
+	}
+	return dst
+}
+
+// send appends from the queue and returns the expired messages it met.
+func (s *Session) send(dst []Outgoing, limit int, now time.Time) ([]Outgoing, []*mqtt.Message) {
+	var gone []*mqtt.Message
+	for len(dst) < limit && s.queue.count > 0 && s.headSendable() {
+		it := s.queue.pop()
+		if at, ok := sendBy(it.Message); ok && !now.Before(at) {
+			gone = append(gone, it.Message) // [MQTT-3.3.2-5]
+			continue
+		}
+		out := Outgoing{Kind: SendPublish, Delivery: it.Delivery}
+		if it.QoS != mqtt.AtMostOnce {
+			out.ID = s.flight.add(it)
+		}
+		dst = append(dst, out)
+	}
+	return dst, gone
+}
+
+// sendable reports whether Next would find anything. Asked while attached.
+func (s *Session) sendable() bool {
+	if s.flight.dueRelease() != nil {
+		return true
+	}
+	if s.flight.duePublish() != nil {
+		return s.windowOpen()
+	}
+	return s.queue.count > 0 && s.headSendable()
+}
+
+// headSendable reports whether the first message of a queue that is not empty
+// may go. What is due again goes before it.
+func (s *Session) headSendable() bool {
+	if s.flight.duePublish() != nil {
+		return false
+	}
+	return s.queue.front().QoS == mqtt.AtMostOnce || s.windowOpen()
+}
+
+// windowOpen reports whether the client takes another QoS 1 or 2 PUBLISH.
+// Every message counts from its PUBLISH (or PUBREL, if that is all that this
+// connection has seen of it) to its last acknowledgement [MQTT-4.9.0-2].
+func (s *Session) windowOpen() bool {
+	return s.flight.count-s.flight.unsent < s.conn.window
+}
