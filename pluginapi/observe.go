@@ -17,23 +17,23 @@ type EventKind uint8
 
 // The kinds of event.
 const (
-	Connected EventKind = iota + 1
-	Disconnected
-	SessionCreated
-	SessionResumed
-	SessionTakenOver
-	SessionExpired
-	Subscribed
-	Unsubscribed
-	Published
-	Delivered
-	Acknowledged
-	Dropped
-	NotConsumed
-	RetainedChanged
-	RetainedCleared
-	WillSent
-	Refused
+	EventConnected EventKind = iota + 1
+	EventDisconnected
+	EventSessionCreated
+	EventSessionResumed
+	EventSessionTakenOver
+	EventSessionExpired
+	EventSubscribed
+	EventUnsubscribed
+	EventPublished
+	EventDelivered
+	EventAcknowledged
+	EventDropped
+	EventNotConsumed
+	EventRetainedChanged
+	EventRetainedCleared
+	EventWillSent
+	EventRefused
 )
 
 // DisconnectKind says how a connection ended; the numbers are those of the
@@ -42,10 +42,10 @@ type DisconnectKind uint8
 
 // The ways in which a connection ends.
 const (
-	DisconnectedByClient DisconnectKind = iota + 1
-	ConnectionLost
-	SessionTaken
-	DisconnectedByServer
+	ByClient  DisconnectKind = iota + 1 // DISCONNECT
+	Lost                                // the connection broke
+	TakenOver                           // another connection took the session over
+	ByServer                            // the broker ended it
 )
 
 // Event is one thing that happened.
