@@ -67,3 +67,169 @@ type Connack struct {
 
 // Type is CONNACK.
 func (*Connack) Type() Type { return CONNACK }
+
+// returnCodes are the reason codes that the return codes of MQTT 3 stand for.
+var returnCodes = [...]mqtt.ReasonCode{
+	mqtt.Success,
+	mqtt.UnsupportedProtocolVersion,
+	mqtt.ClientIdentifierNotValid,
+	mqtt.ServerUnavailable,
+	mqtt.BadUserNameOrPassword,
+	mqtt.NotAuthorized,
+}
+
+// returnCode finds the return code of MQTT 3 that tells a client best what a
+// reason code means, if there is one.
+func returnCode(code mqtt.ReasonCode) (byte, bool) {
+	switch code {
+	case mqtt.Success:
+		return 0, true
+	case mqtt.UnsupportedProtocolVersion:
+		return 1, true
+	case mqtt.ClientIdentifierNotValid:
+		return 2, true
+	case mqtt.ServerUnavailable, mqtt.ServerBusy, mqtt.ServerShuttingDown, mqtt.UseAnotherServer,
+		mqtt.ServerMoved, mqtt.QuotaExceeded, mqtt.ConnectionRateExceeded, mqtt.UnspecifiedError,
+		mqtt.ImplementationSpecificError:
+		return 3, true
+	case mqtt.BadUserNameOrPassword:
+		return 4, true
+	case mqtt.NotAuthorized, mqtt.Banned, mqtt.BadAuthenticationMethod, mqtt.TopicNameInvalid,
+		mqtt.RetainNotSupported, mqtt.QoSNotSupported:
+		return 5, true
+	default:
+		return 0, false
+	}
+}
+
+func (d *Decoder) connack(c *cursor) *Connack {
+	p := &Connack{}
+	flags, code := c.uint8(), c.uint8()
+	p.SessionPresent = flags == 1 && d.version != mqtt.V31
+	if flags > 1 && d.version != mqtt.V31 {
+		c.malformed("reserved connect acknowledge flags") // [MQTT-3.2.2-1]
+	}
+	if d.version == mqtt.V5 {
+		p.Code = mqtt.ReasonCode(code)
+		if !connackCodes.has(p.Code) {
+			c.illegal("reason code is not one for this packet")
+		}
+		d.connackProperties(c, p)
+	} else if int(code) < len(returnCodes) {
+		p.Code = returnCodes[code]
+	} else {
+		c.malformed("reserved return code")
+	}
+	if p.SessionPresent && p.Code != mqtt.Success {
+		c.illegal("session present in a refusal") // [MQTT-3.2.2-6]
+	}
+	return p
+}
+
+func (d *Decoder) connackProperties(c *cursor, to *Connack) {
+	p := c.properties(in(CONNACK), d.limits)
+	for p.next() {
+		switch p.id {
+		case propSessionExpiry:
+			to.SessionExpiry, to.HasSessionExpiry = p.num, true
+		case propReceiveMaximum:
+			to.ReceiveMaximum = uint16(p.num)
+		case propMaximumQoS:
+			to.MaximumQoS, to.HasMaximumQoS = mqtt.QoS(p.num), true
+		case propMaximumPacketSize:
+			to.MaximumPacketSize = p.num
+		case propTopicAliasMaximum:
+			to.TopicAliasMaximum = uint16(p.num)
+		case propServerKeepAlive:
+			to.ServerKeepAlive, to.HasServerKeepAlive = uint16(p.num), true
+		case propRetainAvailable:
+			to.NoRetain = p.num == 0
+		case propWildcardAvailable:
+			to.NoWildcard = p.num == 0
+		case propSubIDAvailable:
+			to.NoSubscriptionIDs = p.num == 0
+		case propSharedAvailable:
+			to.NoShared = p.num == 0
+		default:
+			to.readText(&p)
+		}
+	}
+	to.User = p.user
+}
+
+// readText stores the property at hand if it is a string or binary.
+func (to *Connack) readText(p *propertyReader) {
+	switch p.id {
+	case propAssignedClientID:
+		to.AssignedClientID = p.text()
+	case propReasonString:
+		to.Reason = p.text()
+	case propResponseInfo:
+		to.ResponseInfo = p.text()
+	case propServerReference:
+		to.ServerReference = p.text()
+	case propAuthMethod:
+		to.AuthMethod = p.text()
+	case propAuthData:
+		to.AuthData = p.data()
+	}
+}
+
+func (p *Connack) write(w *writer, v mqtt.Version) {
+	present := byte(0)
+	if p.SessionPresent && p.Code == mqtt.Success && v != mqtt.V31 {
+		present = 1
+	}
+	w.uint8(present)
+	if v == mqtt.V5 {
+		w.uint8(byte(p.Code))
+		p.writeProperties(w)
+		return
+	}
+	code, ok := returnCode(p.Code)
+	if !ok {
+		w.fail(ErrNotInVersion)
+	}
+	w.uint8(code)
+}
+
+func (p *Connack) writeProperties(w *writer) {
+	block := w.begin()
+	if p.HasSessionExpiry {
+		w.propUint32(propSessionExpiry, p.SessionExpiry)
+	}
+	if p.ReceiveMaximum != 0 {
+		w.propUint16(propReceiveMaximum, p.ReceiveMaximum)
+	}
+	if p.HasMaximumQoS {
+		w.propFlag(propMaximumQoS, p.MaximumQoS > mqtt.AtMostOnce)
+	}
+	if p.NoRetain {
+		w.propFlag(propRetainAvailable, false)
+	}
+	if p.MaximumPacketSize != 0 {
+		w.propUint32(propMaximumPacketSize, p.MaximumPacketSize)
+	}
+	w.propText(propAssignedClientID, p.AssignedClientID)
+	if p.TopicAliasMaximum != 0 {
+		w.propUint16(propTopicAliasMaximum, p.TopicAliasMaximum)
+	}
+	if p.NoWildcard {
+		w.propFlag(propWildcardAvailable, false)
+	}
+	if p.NoSubscriptionIDs {
+		w.propFlag(propSubIDAvailable, false)
+	}
+	if p.NoShared {
+		w.propFlag(propSharedAvailable, false)
+	}
+	if p.HasServerKeepAlive {
+		w.propUint16(propServerKeepAlive, p.ServerKeepAlive)
+	}
+	w.propText(propResponseInfo, p.ResponseInfo)
+	w.propText(propServerReference, p.ServerReference)
+	w.propText(propAuthMethod, p.AuthMethod)
+	w.propBinary(propAuthData, p.AuthData)
+	w.problem(p.Reason, p.User)
+	w.end(block)
+}

@@ -6,43 +6,40 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
-// Limits bound what one packet may hold beyond its size in bytes, for small
-// things on the wire can be large in memory. Zero means the default.
-type Limits struct {
-	// ClientID is the longest client identifier in bytes; a longer one is
-	// answered by ClientIdentifierNotValid. Default 65,535, all that the
-	// protocol can express.
-	ClientID int
-
-	// UserProperties is how many of them a packet may have, those of a will
-	// counted apart; more are answered by QuotaExceeded. Default 1,024.
-	UserProperties int
-
-	// UserPropertyBytes bounds the keys and values of a packet's User
-	// Properties together; more are answered by QuotaExceeded. The default is
-	// the packet size.
-	UserPropertyBytes int
-
-	// Filters is how many filters a SUBSCRIBE or UNSUBSCRIBE may have; more
-	// are answered by QuotaExceeded. Default 65,535.
-	Filters int
-}
-
 // Decoder turns the byte stream of one connection into packets. It belongs to
 // one goroutine.
 type Decoder struct {
+	buffer  buffer
+	err     *Error
 	version mqtt.Version
+	maxSize int
+	need    int // the size of the packet whose first bytes are held; 0 unknown
+	limits  *Limits
+	topics  topicMemo
+
+	fromServer bool // decode what a server sends, not a client
+	connected  bool // CONNECT was decoded, or need not come
+	keepsNone  bool // CONNECT had a Session Expiry Interval of zero
+	hasMethod  bool // CONNECT had an Authentication Method
 }
 
 // NewDecoder makes a decoder for what a client sends. The first packet must be
 // CONNECT [MQTT-3.1.0-1], which sets the version. maxPacketSize is in bytes
 // and counts the fixed header; zero means what the protocol can express
 // (256 MiB).
-func NewDecoder(maxPacketSize uint32) *Decoder { return nil }
+func NewDecoder(maxPacketSize uint32) *Decoder {
+	d := &Decoder{limits: &defaultLimits}
+	d.SetMaxPacketSize(maxPacketSize)
+	return d
+}
 
 // NewClientDecoder makes a decoder for what a server sends to a client that
 // speaks version v. See [NewDecoder] for maxPacketSize.
-func NewClientDecoder(v mqtt.Version, maxPacketSize uint32) *Decoder { return nil }
+func NewClientDecoder(v mqtt.Version, maxPacketSize uint32) *Decoder {
+	d := NewDecoder(maxPacketSize)
+	d.version, d.fromServer, d.connected = v, true, true
+	return d
+}
 
 // Fill calls r.Read once and keeps what it brings. It may block as long as
 // Read does. The error is Read's own; bytes that came with it are kept, so
@@ -50,20 +47,135 @@ func NewClientDecoder(v mqtt.Version, maxPacketSize uint32) *Decoder { return ni
 // that error and reads nothing.
 //
 // Memory follows the bytes that have arrived, never a length that was
-// announced: the buffer at most doubles with each call.
-func (d *Decoder) Fill(r io.Reader) error { return nil }
+// announced. A decoder whose last Read brought little reads into a few bytes
+// of its own, so that an idle connection holds no buffer.
+func (d *Decoder) Fill(r io.Reader) error {
+	if d.err != nil {
+		return d.err
+	}
+	return d.buffer.fill(r, d.need)
+}
 
 // Next returns the next packet, or nil and no error if more bytes are needed.
 // Call it until then: one Fill may have brought many packets. An error is an
 // [*Error] and final: every later call returns it again.
-func (d *Decoder) Next() (Packet, error) { return nil, nil }
+func (d *Decoder) Next() (Packet, error) {
+	if d.err != nil {
+		return nil, d.err
+	}
+	held := d.buffer.bytes()
+	if len(held) == 0 {
+		return nil, nil
+	}
+	t, flags := Type(held[0]>>4), held[0]&0x0f
+	var c cursor
+	d.checkFirstByte(&c, t, flags)
+	size, head := d.frame(&c, t, held)
+	if c.bad() {
+		return nil, d.fail(&c, t)
+	}
+	if size == 0 || size > len(held) {
+		d.need = size
+		return nil, nil
+	}
+	d.need = 0
+	c.buf, c.pos = held[:size], head
+	p := d.body(&c, t, flags)
+	if !c.bad() && c.left() > 0 {
+		c.malformed("bytes are left over at its end")
+	}
+	if c.bad() {
+		return nil, d.fail(&c, t)
+	}
+	d.buffer.r += size
+	return p, nil
+}
+
+// fail makes what c holds the decoder's last word.
+func (d *Decoder) fail(c *cursor, t Type) error {
+	d.err = &Error{Code: c.code, Packet: t, Version: d.version, Detail: c.detail}
+	return d.err
+}
+
+// frame reads the Remaining Length of the packet that held begins with. size
+// is that of the whole packet, zero if unknown yet, and head that of the fixed
+// header. What can be refused by then is, before the rest is waited for.
+func (d *Decoder) frame(c *cursor, t Type, held []byte) (size, head int) {
+	remaining, n := varint(held[1:])
+	if n == 0 || c.bad() {
+		return 0, 0
+	}
+	if n < 0 {
+		c.malformed("remaining length of more than four bytes")
+		return 0, 0
+	}
+	head = 1 + n
+	size = head + int(remaining)
+	if t == CONNECT {
+		d.peekLevel(c, held[head:min(size, len(held))])
+	}
+	switch {
+	case d.version == mqtt.V5 && overlong(remaining, n):
+		c.malformed("remaining length is longer than it must be")
+	case size > d.maxSize:
+		c.fail(mqtt.PacketTooLarge, "larger than the maximum packet size")
+	case !d.plausible(t, remaining):
+		c.malformed("remaining length is wrong for this packet")
+	}
+	return size, head
+}
+
+// plausible reports whether a packet of type t may have that many bytes after
+// its fixed header. Only those whose length is fixed are judged.
+func (d *Decoder) plausible(t Type, remaining uint32) bool {
+	switch t {
+	case PINGREQ, PINGRESP:
+		return remaining == 0
+	case DISCONNECT:
+		return remaining == 0 || d.version == mqtt.V5
+	case CONNACK, PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK:
+		return remaining == 2 || d.version == mqtt.V5
+	default:
+		return true
+	}
+}
+
+// body decodes what follows the fixed header.
+func (d *Decoder) body(c *cursor, t Type, flags byte) Packet {
+	switch t {
+	case CONNECT:
+		return d.connect(c)
+	case CONNACK:
+		return d.connack(c)
+	case PUBLISH:
+		return d.publish(c, flags)
+	case PUBACK, PUBREC, PUBREL, PUBCOMP:
+		return d.ack(c, t)
+	case SUBSCRIBE:
+		return d.subscribe(c)
+	case SUBACK:
+		return d.suback(c)
+	case UNSUBSCRIBE:
+		return d.unsubscribe(c)
+	case UNSUBACK:
+		return d.unsuback(c)
+	case PINGREQ:
+		return &Pingreq{}
+	case PINGRESP:
+		return &Pingresp{}
+	case DISCONNECT:
+		return d.disconnect(c)
+	default: // AUTH; the first byte was checked
+		return d.auth(c)
+	}
+}
 
 // Release gives the buffer back if it holds no bytes; the next Fill takes
 // another one. Call it before a Fill that may block for long.
-func (d *Decoder) Release() {}
+func (d *Decoder) Release() { d.buffer.release() }
 
 // Buffered is the number of bytes that were read and not yet decoded.
-func (d *Decoder) Buffered() int { return 0 }
+func (d *Decoder) Buffered() int { return d.buffer.w - d.buffer.r }
 
 // Version is what the peer speaks: zero until the protocol level of CONNECT
 // was read, which may be before that packet is complete or found to be good.
@@ -73,7 +185,15 @@ func (d *Decoder) Version() mqtt.Version { return d.version }
 // SetMaxPacketSize replaces the limit given to [NewDecoder]; the broker raises
 // it after authentication. A packet that announces more is refused with
 // PacketTooLarge as soon as its fixed header is there.
-func (d *Decoder) SetMaxPacketSize(n uint32) {}
+func (d *Decoder) SetMaxPacketSize(n uint32) {
+	d.maxSize = 1 + 4 + maxVarint
+	if n > 0 {
+		d.maxSize = int(min(n, 1+4+maxVarint))
+	}
+}
 
 // SetLimits replaces all limits. A new decoder has the defaults.
-func (d *Decoder) SetLimits(l Limits) {}
+func (d *Decoder) SetLimits(l Limits) {
+	l = l.withDefaults()
+	d.limits = &l
+}

@@ -25,3 +25,61 @@ type Disconnect struct {
 
 // Type is DISCONNECT.
 func (*Disconnect) Type() Type { return DISCONNECT }
+
+func (d *Decoder) disconnect(c *cursor) *Disconnect {
+	p := &Disconnect{}
+	if c.left() == 0 {
+		return p // all of it before MQTT 5; there, Normal Disconnection
+	}
+	allowed := clientDisconnectCodes
+	if d.fromServer {
+		allowed = serverDisconnectCodes
+	}
+	p.Code = c.reason(allowed)
+	if c.left() > 0 {
+		d.disconnectProperties(c, p)
+	}
+	return p
+}
+
+func (d *Decoder) disconnectProperties(c *cursor, to *Disconnect) {
+	p := c.properties(in(DISCONNECT), d.limits)
+	for p.next() {
+		switch p.id {
+		case propSessionExpiry:
+			to.SessionExpiry, to.HasSessionExpiry = p.num, true
+			if d.fromServer {
+				c.illegal("session expiry from a server") // [MQTT-3.14.2-2]
+			} else if d.keepsNone && p.num > 0 {
+				c.illegal("session expiry was zero in CONNECT") // section 3.14.2.2.2
+			}
+		case propReasonString:
+			to.Reason = p.text()
+		case propServerReference:
+			to.ServerReference = p.text()
+		}
+	}
+	to.User = p.user
+}
+
+// write leaves out what may be left out, as [Ack] does.
+func (p *Disconnect) write(w *writer, v mqtt.Version) {
+	if v != mqtt.V5 {
+		return
+	}
+	short := len(w.buf)
+	w.uint8(byte(p.Code))
+	block := w.begin()
+	if p.HasSessionExpiry {
+		w.propUint32(propSessionExpiry, p.SessionExpiry)
+	}
+	w.propText(propServerReference, p.ServerReference)
+	w.problem(p.Reason, p.User)
+	if len(w.buf) > block {
+		w.end(block)
+		return
+	}
+	if p.Code == mqtt.Success {
+		w.buf = w.buf[:short]
+	}
+}

@@ -36,42 +36,75 @@ type Encoder struct {
 	NoProblemInfo bool
 }
 
-// PublishHeader is what differs between the copies of one message that go to
-// several receivers.
-type PublishHeader struct {
-	// ID is the packet identifier, not zero if QoS is 1 or 2.
-	ID uint16
-
-	// QoS, Dup and Retain are the flags to send; those of the message are not
-	// looked at.
-	QoS    mqtt.QoS
-	Dup    bool
-	Retain bool
-
-	// Alias is the Topic Alias, zero for none. OmitTopic leaves the topic out,
-	// once the receiver knows the alias. Both have no effect before MQTT 5.
-	Alias     uint16
-	OmitTopic bool
-
-	// SubscriptionIDs are those of the subscriptions that matched.
-	SubscriptionIDs []uint32
-
-	// Expiry is the Message Expiry Interval to send, in seconds, if the message
-	// has one: what is left of it, see [mqtt.Message.RemainingExpiry].
-	Expiry uint32
-}
-
 // Append appends p to dst and returns the extended slice, or dst as it was and
 // an error. Nothing of p is kept.
 //
-// If a packet is too large with its Reason String and User Properties, those
+// If an answer is too large with its Reason String and User Properties, those
 // are left out [MQTT-3.4.2-2] [MQTT-3.4.2-3]; if it still is, the error is
-// [ErrTooLarge]. The User Properties of a PUBLISH belong to the message and
-// are never left out.
-func (e *Encoder) Append(dst []byte, p Packet) ([]byte, error) { return dst, nil }
+// [ErrTooLarge]. What belongs to a message or to a client's request is never
+// left out.
+func (e *Encoder) Append(dst []byte, p Packet) ([]byte, error) {
+	if p, ok := p.(*Publish); ok {
+		return e.appendPublish(dst, p)
+	}
+	quiet := e.NoProblemInfo && answers&(1<<p.Type()) != 0
+	w := writer{buf: dst, noReason: quiet, noUser: quiet}
+	for {
+		e.write(&w, p, len(dst))
+		switch {
+		case w.err != nil:
+			return dst, w.err
+		case !e.exceeds(len(w.buf) - len(dst)):
+			return w.buf, nil
+		case !w.noUser:
+			w.noUser = true
+		case !w.noReason:
+			w.noReason = true
+		default:
+			return dst, ErrTooLarge
+		}
+		w.buf = w.buf[:len(dst)]
+	}
+}
 
-// AppendPublish appends a PUBLISH packet of message m, with the flags of h, to
-// dst; see [Encoder.Append]. It does not allocate if dst has room.
-func (e *Encoder) AppendPublish(dst []byte, h *PublishHeader, m *mqtt.Message) ([]byte, error) {
-	return dst, nil
+// answers are the packets that Request Problem Information is about.
+var answers = in(PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK, AUTH)
+
+// exceeds reports whether n bytes are more than the receiver takes.
+func (e *Encoder) exceeds(n int) bool {
+	return e.MaxPacketSize > 0 && n > int(e.MaxPacketSize)
+}
+
+// write appends any packet but PUBLISH, whose first byte will be at position
+// at.
+func (e *Encoder) write(w *writer, p Packet, at int) {
+	first := byte(p.Type()) << 4
+	if want := p.Type(); want == PUBREL || want == SUBSCRIBE || want == UNSUBSCRIBE {
+		first |= 0x02
+	}
+	w.uint8(first)
+	switch p := p.(type) {
+	case *Connect:
+		p.write(w)
+	case *Connack:
+		p.write(w, e.Version)
+	case *Ack:
+		p.write(w, e.Version)
+	case *Subscribe:
+		p.write(w, e.Version)
+	case *Suback:
+		p.write(w, e.Version)
+	case *Unsubscribe:
+		p.write(w, e.Version)
+	case *Unsuback:
+		p.write(w, e.Version)
+	case *Disconnect:
+		p.write(w, e.Version)
+	case *Auth:
+		p.write(w, e.Version)
+	case *Pingreq, *Pingresp:
+	default:
+		w.fail(errUnknownType)
+	}
+	w.insertLength(at+1, 0)
 }

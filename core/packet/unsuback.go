@@ -19,3 +19,20 @@ type Unsuback struct {
 
 // Type is UNSUBACK.
 func (*Unsuback) Type() Type { return UNSUBACK }
+
+func (d *Decoder) unsuback(c *cursor) *Unsuback {
+	p := &Unsuback{ID: c.id()}
+	if d.version == mqtt.V5 {
+		p.Reason, p.User = d.problem(c, UNSUBACK)
+		p.Codes = c.reasons(unsubackCodes)
+	}
+	return p
+}
+
+func (p *Unsuback) write(w *writer, v mqtt.Version) {
+	w.id(p.ID)
+	if v == mqtt.V5 {
+		w.problemBlock(p.Reason, p.User)
+		w.reasons(p.Codes)
+	}
+}
