@@ -60,7 +60,7 @@ type Event struct {
 	Client       *Client // nil if no connection is concerned
 	ClientID     string
 	ConnectionID uint64 // the connection epoch
-	Seq          uint64 // counts the events of one client; a gap is a loss
+	Seq          uint64 // grows with every event of one client
 	Message      *mqtt.Message
 	Subscription mqtt.Subscription
 	Code         mqtt.ReasonCode

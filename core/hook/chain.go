@@ -1,0 +1,225 @@
+package hook
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// Phase says when, within the handling of a packet, interceptors are asked.
+type Phase uint8
+
+// Almost all interceptors run after the grants were checked.
+const (
+	AfterAuthorization Phase = iota
+	BeforeAuthorization
+	numPhases
+)
+
+// interceptorChain holds the stages of every phase and point, so that a point
+// nobody asked for costs one load and a length.
+type interceptorChain struct {
+	stages [numPhases][NumPoints][]*interceptorStage
+}
+
+// interceptorStage is one interceptor at one point.
+type interceptorStage struct {
+	InterceptorEntry
+	interest Interest
+	held     *atomic.Int64 // payload bytes held; shared by the entry's stages
+}
+
+func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
+	c := new(interceptorChain)
+	for _, e := range entries {
+		if e.Counters == nil {
+			e.Counters = new(Counters)
+		}
+		held := new(atomic.Int64)
+		for _, in := range e.Interests {
+			if in.Point >= NumPoints {
+				continue
+			}
+			phase := AfterAuthorization
+			if in.BeforeAuthorization && e.MayBypassAuthorization {
+				phase = BeforeAuthorization
+			}
+			at := &c.stages[phase][in.Point]
+			*at = append(*at, &interceptorStage{InterceptorEntry: e, interest: in, held: held})
+		}
+	}
+	return c
+}
+
+// Intercepts reports whether anybody is to be asked at a point; if not, no
+// batch needs to be made.
+func (h *Hooks) Intercepts(phase Phase, p Point) bool {
+	return len(h.interceptors.Load().stages[phase][p]) > 0
+}
+
+// Intercept takes a batch through the interceptors of its point. It returns
+// when every call has its verdict; it never fails, for what happens when an
+// interceptor could not decide is in its policy. ctx should end with the
+// broker, not with the client: a message read is a message handled.
+func (h *Hooks) Intercept(ctx context.Context, phase Phase, b *Batch) {
+	for _, s := range h.interceptors.Load().stages[phase][b.Point] {
+		if sub := s.selectCalls(b); len(sub.Calls) > 0 {
+			s.run(ctx, h.log, sub)
+		}
+	}
+}
+
+// selectCalls returns the calls that still pass and that the stage asked for: b
+// itself if it is all of them.
+func (s *interceptorStage) selectCalls(b *Batch) *Batch {
+	n := 0
+	for n < len(b.Calls) && s.wants(b.Point, b.Calls[n]) {
+		n++
+	}
+	if n == len(b.Calls) {
+		return b
+	}
+	calls := append(make([]*Call, 0, len(b.Calls)-1), b.Calls[:n]...)
+	for _, c := range b.Calls[n:] {
+		if s.wants(b.Point, c) {
+			calls = append(calls, c)
+		}
+	}
+	return &Batch{Point: b.Point, Calls: calls}
+}
+
+func (s *interceptorStage) wants(p Point, c *Call) bool {
+	if c.Verdict.Action != Pass {
+		return false
+	}
+	in := &s.interest
+	if c.Message != nil {
+		return in.wantsOrigin(c.Message.Origin) && in.wantsTopic(c.Message.Topic)
+	}
+	return in.wantsFilter(c.Subscription.Filter)
+}
+
+func (in *Interest) wantsOrigin(o mqtt.Origin) bool {
+	for _, want := range in.Origins {
+		if want == o {
+			return true
+		}
+	}
+	return len(in.Origins) == 0
+}
+
+func (in *Interest) wantsTopic(name string) bool {
+	for _, f := range in.Filters {
+		if topic.Match(f, name) {
+			return true
+		}
+	}
+	return len(in.Filters) == 0
+}
+
+func (in *Interest) wantsFilter(filter string) bool {
+	if len(in.Filters) == 0 {
+		return true
+	}
+	if sh, ok, err := topic.ParseShared(filter); ok && err == nil {
+		filter = sh.Filter
+	}
+	for _, f := range in.Filters {
+		if topic.Overlaps(f, filter) {
+			return true
+		}
+	}
+	return false
+}
+
+// run makes one call under the stage's policy and checks what came of it.
+func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) {
+	pc := &s.Counters.points[b.Point]
+	var arr [16]original
+	before := remember(arr[:0], b)
+	err := s.attempt(ctx, pc, b)
+	if err != nil {
+		restore(before, b)
+		s.applyPolicy(pc, b)
+		log.LogAttrs(ctx, slog.LevelDebug, "interceptor could not decide",
+			slog.String("plugin", s.Name), slog.String("hook", b.Point.String()),
+			slog.Int("calls", len(b.Calls)), slog.Any("error", err))
+		return
+	}
+	pc.decided.Add(uint64(len(b.Calls)))
+	for i, c := range b.Calls {
+		if c.Verdict.Action != Pass {
+			c.Verdict.By = s.Name
+		} else if !s.interest.MayChange.covers(before[i].changed(c)) {
+			before[i].restore(c)
+			pc.violations.Add(1)
+			c.Verdict = CallVerdict{
+				Action: Refuse, Code: mqtt.ImplementationSpecificError,
+				Reason: "a plugin made a change that it may not make", By: s.Name, Failed: true,
+			}
+		}
+	}
+}
+
+// attempt calls the interceptor, holding within the bound on held bytes.
+func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Batch) error {
+	policy := s.onError()
+	var size int64
+	if policy == OnErrorHold {
+		for _, c := range b.Calls {
+			if c.Message != nil {
+				size += int64(c.Message.Size())
+			}
+		}
+		// Counted from the start: a call that is being decided is held too.
+		if s.held.Add(size) > s.holdBytes() {
+			policy = OnErrorRefuse
+		}
+		defer s.held.Add(-size)
+	}
+	return s.Policy.attempt(ctx, s.Interceptor, defaultInterceptorTimeout, policy, pc, func(ctx context.Context) error {
+		return s.Interceptor.Intercept(ctx, b)
+	})
+}
+
+func (s *interceptorStage) holdBytes() int64 {
+	if s.Policy.HoldBytes > 0 {
+		return s.Policy.HoldBytes
+	}
+	return defaultHoldBytes
+}
+
+func (s *interceptorStage) onError() OnError {
+	if s.Policy.OnError == OnErrorDefault {
+		return OnErrorHold
+	}
+	return s.Policy.OnError
+}
+
+// applyPolicy gives every call of a batch the verdict of the policy.
+func (s *interceptorStage) applyPolicy(pc *pointCounters, b *Batch) {
+	onError := s.onError()
+	if onError == OnErrorHold {
+		onError = OnErrorRefuse
+	}
+	pc.policy[onError].Add(uint64(len(b.Calls)))
+	for _, c := range b.Calls {
+		switch onError {
+		case OnErrorPass:
+			c.Verdict = CallVerdict{}
+		case OnErrorDisconnect:
+			c.Verdict = CallVerdict{
+				Action: Disconnect, Code: mqtt.ImplementationSpecificError,
+				Reason: "a plugin could not decide", By: s.Name, Failed: true,
+			}
+		default:
+			c.Verdict = CallVerdict{
+				Action: Refuse, Code: mqtt.ImplementationSpecificError,
+				Reason: "a plugin could not decide", By: s.Name, Failed: true,
+			}
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package hook
+
+import (
+	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// Rights are the grants of all validators for one client, ready to be asked.
+// A nil *Rights permits everything. It is immutable.
+type Rights struct {
+	lists [][]Grant // every list has to permit
+}
+
+// NewRights fills the client's identifier and user name into the grants. It
+// returns nil if there are none, which permits everything.
+func NewRights(lists []*Grants, clientID, username string) *Rights {
+	if len(lists) == 0 {
+		return nil
+	}
+	r := &Rights{lists: make([][]Grant, 0, len(lists))}
+	for _, l := range lists {
+		filled := make([]Grant, 0, len(l.List))
+		for _, g := range l.List {
+			filter, ok := fill(g.Filter, clientID, username)
+			if !ok {
+				continue
+			}
+			g.Filter = filter
+			if g.Actions == 0 {
+				g.Actions = ActionAll
+			}
+			filled = append(filled, g)
+		}
+		r.lists = append(r.lists, filled)
+	}
+	return r
+}
+
+// fill replaces %c and %u. A value that would be more, or match more, than one
+// level fits no topic at all, and nor does an empty one: a client must not
+// choose itself a name that widens its rights.
+func fill(filter, clientID, username string) (string, bool) {
+	for _, v := range [...]struct{ pattern, value string }{{"%c", clientID}, {"%u", username}} {
+		if !strings.Contains(filter, v.pattern) {
+			continue
+		}
+		if v.value == "" || strings.ContainsAny(v.value, "/+#") {
+			return "", false
+		}
+		filter = strings.ReplaceAll(filter, v.pattern, v.value)
+	}
+	return filter, true
+}
+
+// MayPublish reports whether the client may publish to a topic.
+func (r *Rights) MayPublish(name string, q mqtt.QoS, retain bool) bool {
+	return r.permits(func(g *Grant) (allows, denies bool) {
+		if g.Actions&ActionPublish == 0 || !topic.Match(g.Filter, name) || g.Retain != nil && *g.Retain != retain {
+			return false, false
+		}
+		return g.MaxQoS == nil || q <= *g.MaxQoS, true
+	})
+}
+
+// MaySubscribe reports whether every topic of a filter (without $share/GROUP/)
+// is granted, and with which QoS at most.
+func (r *Rights) MaySubscribe(filter string) (mqtt.QoS, bool) {
+	best := mqtt.ExactlyOnce
+	if r == nil {
+		return best, true
+	}
+	for _, list := range r.lists {
+		listBest, ok := subscribeQoS(list, filter)
+		if !ok {
+			return 0, false
+		}
+		best = min(best, listBest)
+	}
+	return best, true
+}
+
+func subscribeQoS(list []Grant, filter string) (best mqtt.QoS, ok bool) {
+	for i := range list {
+		g := &list[i]
+		switch {
+		case g.Actions&ActionSubscribe == 0:
+		case g.Deny && topic.Overlaps(g.Filter, filter):
+			return 0, false
+		case !g.Deny && topic.Covers(g.Filter, filter):
+			ok = true
+			q := mqtt.ExactlyOnce
+			if g.MaxQoS != nil {
+				q = *g.MaxQoS
+			}
+			best = max(best, q)
+		}
+	}
+	return best, ok
+}
+
+// MayReceive reports whether a message of a topic may be delivered to the
+// client.
+func (r *Rights) MayReceive(name string) bool {
+	return r.permits(func(g *Grant) (allows, denies bool) {
+		m := g.Actions&ActionReceive != 0 && topic.Match(g.Filter, name)
+		return m, m
+	})
+}
+
+// permits asks every list: at least one allowing grant and no denying one.
+func (r *Rights) permits(match func(*Grant) (allows, denies bool)) bool {
+	if r == nil {
+		return true
+	}
+	for _, list := range r.lists {
+		allowed := false
+		for i := range list {
+			allows, denies := match(&list[i])
+			if list[i].Deny {
+				if denies {
+					return false
+				}
+			} else if allows {
+				allowed = true
+			}
+		}
+		if !allowed {
+			return false
+		}
+	}
+	return true
+}

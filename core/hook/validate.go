@@ -1,0 +1,265 @@
+package hook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
+
+const (
+	defaultValidatorTimeout     = 2 * time.Second
+	defaultInterceptorTimeout   = 200 * time.Millisecond
+	defaultHoldFor              = 5 * time.Second
+	defaultHoldBytes            = 64 << 20
+	defaultValidatorConcurrency = 256
+
+	// holdRetryPause keeps a hook that says it is ready and fails at once from
+	// being called in a tight loop while a client is held.
+	holdRetryPause = 20 * time.Millisecond
+)
+
+// Admission is what the validators decided together.
+type Admission struct {
+	// Code is Success, or the reason for which the client is refused.
+	Code            mqtt.ReasonCode
+	Reason          string
+	ServerReference string
+	// By names the validator that refused.
+	By string
+	// Err is why no decision could be made; nil if one was.
+	Err error
+	// Close says that the connection is to end without an answer.
+	Close bool
+
+	AssignedClientID string
+	User             []mqtt.UserProperty
+	Username         string // the client's, or the last override
+	Mountpoint       string
+	Limits           Limits
+	Grants           []*Grants     // all of them have to permit an action
+	ValidFor         time.Duration // the shortest; 0: for ever
+	Items            map[string][]byte
+	AuthData         []byte
+}
+
+type validatorStage struct {
+	ValidatorEntry
+	slots chan struct{} // bounds concurrent calls
+}
+
+func newValidatorStage(e ValidatorEntry) *validatorStage {
+	if e.Counters == nil {
+		e.Counters = new(Counters)
+	}
+	n := e.Policy.MaxConcurrent
+	if n <= 0 {
+		n = defaultValidatorConcurrency
+	}
+	return &validatorStage{ValidatorEntry: e, slots: make(chan struct{}, n)}
+}
+
+// Validate asks the validators in order. It never fails: an Admission always
+// says what to do. Without validators everyone is admitted; if all abstain the
+// client is refused; any denial ends it.
+func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
+	stages := *h.validators.Load()
+	adm := &Admission{Username: c.Username}
+	if len(stages) == 0 {
+		return adm
+	}
+	allowed, asked := false, 0
+	for _, s := range stages {
+		d, err := s.validate(ctx, c)
+		if err != nil {
+			if !s.applyPolicy(adm, err) {
+				h.log.LogAttrs(ctx, slog.LevelWarn, "validator could not decide",
+					slog.String("plugin", s.Name), slog.String("client", c.ClientID),
+					slog.String("policy", s.onError().String()), slog.Any("error", err))
+				return adm
+			}
+			continue
+		}
+		asked++
+		switch d.Verdict {
+		case Deny:
+			return denied(s.Name, d)
+		case Allow:
+			allowed = true
+			adm.merge(d)
+		}
+	}
+	if !allowed && asked > 0 {
+		return &Admission{Code: mqtt.NotAuthorized, Reason: "no validator knows this client"}
+	}
+	return adm
+}
+
+func denied(by string, d *Decision) *Admission {
+	code := d.Code
+	if !code.Failed() {
+		code = mqtt.NotAuthorized
+	}
+	return &Admission{
+		Code: code, Reason: d.Reason, ServerReference: d.ServerReference, By: by,
+		User: d.User, AuthData: d.AuthData,
+	}
+}
+
+func (a *Admission) merge(d *Decision) {
+	if d.AssignedClientID != "" {
+		a.AssignedClientID = d.AssignedClientID
+	}
+	a.User = append(a.User, d.User...)
+	if d.Username != nil {
+		a.Username = *d.Username
+	}
+	if d.Mountpoint != "" {
+		a.Mountpoint = d.Mountpoint
+	}
+	a.Limits = a.Limits.Narrow(d.Limits)
+	if d.Grants != nil {
+		a.Grants = append(a.Grants, d.Grants)
+	}
+	if d.ValidFor > 0 && (a.ValidFor == 0 || d.ValidFor < a.ValidFor) {
+		a.ValidFor = d.ValidFor
+	}
+	if len(d.Items) > 0 {
+		if a.Items == nil {
+			a.Items = make(map[string][]byte, len(d.Items))
+		}
+		maps.Copy(a.Items, d.Items)
+	}
+	if d.AuthData != nil {
+		a.AuthData = d.AuthData
+	}
+}
+
+// validate makes one call under the stage's policy, with holding.
+func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, error) {
+	pc := &s.Counters.points[PointConnect]
+	var d *Decision
+	err := s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) error {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for a free slot: %w", ErrTimeout)
+		}
+		var err error
+		d, err = s.Validator.Validate(ctx, c)
+		if err == nil && d == nil {
+			err = fmt.Errorf("no decision: %w", ErrProtocol)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("validator %s: %w", s.Name, err)
+	}
+	pc.decided.Add(1)
+	return d, nil
+}
+
+func (s *validatorStage) onError() OnError {
+	if s.Policy.OnError == OnErrorDefault {
+		return OnErrorRefuse
+	}
+	return s.Policy.OnError
+}
+
+// applyPolicy writes into adm what a failed call leads to, and reports whether
+// the chain goes on.
+func (s *validatorStage) applyPolicy(adm *Admission, err error) (goOn bool) {
+	pc := &s.Counters.points[PointConnect]
+	switch s.onError() {
+	case OnErrorPass:
+		pc.policy[OnErrorPass].Add(1)
+		return true
+	case OnErrorDisconnect:
+		pc.policy[OnErrorDisconnect].Add(1)
+		*adm = Admission{Code: mqtt.ServerUnavailable, Close: true, By: s.Name, Err: err}
+	default:
+		pc.policy[OnErrorRefuse].Add(1)
+		*adm = Admission{Code: mqtt.ServerUnavailable, By: s.Name, Err: err}
+	}
+	return false
+}
+
+// attempt calls f until it decides or the policy is at its end: once, or, when
+// calls are held, as often as the hook can be called again within HoldFor.
+// hook is asked whether it is a [Waiter].
+func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) error {
+	if p.Timeout != 0 {
+		timeout = p.Timeout
+	}
+	var holdUntil time.Time
+	for {
+		err := callWithin(ctx, timeout, f)
+		if err == nil {
+			return nil
+		}
+		pc.failed.Add(1)
+		if errors.Is(err, ErrTimeout) {
+			pc.timeouts.Add(1)
+		}
+		if onError != OnErrorHold || ctx.Err() != nil || !p.mayRepeat(err) {
+			return err
+		}
+		if holdUntil.IsZero() {
+			pc.policy[OnErrorHold].Add(1)
+			holdUntil = time.Now().Add(p.holdFor())
+		}
+		if !waitReady(ctx, hook, holdUntil) {
+			return err
+		}
+	}
+}
+
+func callWithin(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
+	if timeout < 0 {
+		return f(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := f(ctx)
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrTimeout) {
+		err = fmt.Errorf("%w: %w", ErrTimeout, err)
+	}
+	return err
+}
+
+func (p *Policy) mayRepeat(err error) bool {
+	if errors.Is(err, ErrUnavailable) {
+		return true
+	}
+	return p.Idempotent && (errors.Is(err, ErrLost) || errors.Is(err, ErrTimeout))
+}
+
+func (p *Policy) holdFor() time.Duration {
+	if p.HoldFor > 0 {
+		return p.HoldFor
+	}
+	return defaultHoldFor
+}
+
+// waitReady waits until the hook can be called again, and reports false once
+// until has passed or ctx has ended.
+func waitReady(ctx context.Context, hook any, until time.Time) bool {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	pause := time.NewTimer(holdRetryPause)
+	defer pause.Stop()
+	if w, ok := hook.(Waiter); ok && w.WaitReady(ctx) != nil {
+		return false
+	}
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
