@@ -18,4 +18,13 @@ type Delivery struct {
 	// that matched, in no particular order [MQTT-3.3.4-3]. The slice is
 	// immutable.
 	SubscriptionIDs []uint32
+
+	// Group is "group/filter" of the shared subscription that chose the
+	// receiver, so that another member can be given the message if this one's
+	// session ends; "" otherwise.
+	Group string
+
+	// Screened says that grants and deliver hooks have let this delivery pass;
+	// one that was queued for an offline session is screened when it is sent.
+	Screened bool
 }

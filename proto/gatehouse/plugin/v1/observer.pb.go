@@ -206,7 +206,7 @@ type Event struct {
 	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// The connection epoch: a larger one is a later connection of that client.
 	ConnectionId uint64 `protobuf:"varint,4,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// Counts the events of one client; a gap means that events were dropped.
+	// Grows with every event of one client, not necessarily by one.
 	Seq uint64 `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
 	// The client, for connected and session events.
 	Client *ClientContext `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`

@@ -174,7 +174,10 @@ func (*LoadRequest) Descriptor() ([]byte, []int) {
 type LoadResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Records in any order, each topic once.
-	Records       []*RetainedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	Records []*RetainedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// The highest revision that the store has seen, deletions included; set at
+	// least in the last part. The broker counts on above it.
+	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -214,6 +217,13 @@ func (x *LoadResponse) GetRecords() []*RetainedRecord {
 		return x.Records
 	}
 	return nil
+}
+
+func (x *LoadResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 // Change is one change.
@@ -655,9 +665,10 @@ const file_gatehouse_plugin_v1_store_proto_rawDesc = "" +
 	"\x0eRetainedRecord\x126\n" +
 	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\r\n" +
-	"\vLoadRequest\"M\n" +
+	"\vLoadRequest\"i\n" +
 	"\fLoadResponse\x12=\n" +
-	"\arecords\x18\x01 \x03(\v2#.gatehouse.plugin.v1.RetainedRecordR\arecords\"\xa1\x01\n" +
+	"\arecords\x18\x01 \x03(\v2#.gatehouse.plugin.v1.RetainedRecordR\arecords\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa1\x01\n" +
 	"\x06Change\x12-\n" +
 	"\x02op\x18\x01 \x01(\x0e2\x1d.gatehouse.plugin.v1.ChangeOpR\x02op\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x126\n" +
