@@ -18,10 +18,16 @@ type Plugin struct {
 	// becomes part of the manifest. It is only read.
 	Config any
 
-	// New makes the plugin. It is called by Init, and again with another
-	// configuration if the value has no [Reconfigurer]. What it returns is
-	// asked by type assertion which hooks it has. An error refuses the
-	// configuration; see [ConfigError] for one that says where.
+	// Hooks says by its type which hooks the plugin has: a value of the type
+	// that New returns, (*auth)(nil) for example. The broker asks for them
+	// before New is called. Without New it is the plugin itself, and New is
+	// not needed by a plugin that has no configuration.
+	Hooks any
+
+	// New makes the plugin once its configuration is known; it is called by
+	// Init. What it returns has the hooks of Hooks. An error refuses the
+	// configuration; see [ConfigError] for one that says where. nil: Hooks is
+	// the plugin.
 	New func(ctx context.Context, s *Setup) (any, error)
 
 	// Env names the environment variables that the plugin wants to see, "*" at
