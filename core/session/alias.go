@@ -47,7 +47,7 @@ func (s *Session) ResolveAlias(topic string, alias uint16, hasAlias bool) (strin
 func (s *Session) Alias(topic string) (alias uint16, omitTopic bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn == nil {
+	if s.conn == nil || s.conn.aliasOut == nil {
 		return 0, false
 	}
 	return s.conn.aliasOut.assign(topic)
@@ -58,7 +58,7 @@ func (s *Session) Alias(topic string) (alias uint16, omitTopic bool) {
 func (s *Session) Unalias(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conn != nil {
+	if s.conn != nil && s.conn.aliasOut != nil {
 		s.conn.aliasOut.forget(topic)
 	}
 }
@@ -92,10 +92,8 @@ type aliasSlot struct {
 	used  bool // since the hand passed
 }
 
-func (t *aliasTable) limit(clientMaximum uint16) { t.max = min(int(clientMaximum), maxAliases) }
-
 func (t *aliasTable) assign(topic string) (alias uint16, known bool) {
-	if t.max == 0 || len(topic) <= aliasCost {
+	if len(topic) <= aliasCost {
 		return 0, false
 	}
 	if alias, known = t.byTopic[topic]; known {

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+import (
+	"math"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
 
 // Attachment is what a session has to know about the connection that it is
 // attached to: what the client's CONNECT said.
@@ -44,12 +48,12 @@ type connection struct {
 	window  int
 	asleep  bool // the writer found nothing to send and waits for Wake
 
-	receiveMaximum int // ours, as this client was told
+	receiveMaximum int // ours, as this client was told; none for MQTT 3
 	unanswered     int // inbound messages that count against it
 
 	aliasMaximum uint16            // ours, as this client was told
 	aliasIn      map[uint16]string // nil until the client sets one
-	aliasOut     aliasTable
+	aliasOut     *aliasTable       // nil if the client accepts none
 }
 
 // Attach begins a connection. Messages in flight become due again, to be sent
@@ -66,12 +70,14 @@ func (s *Session) Attach(a Attachment) {
 		offered:        a,
 		window:         a.window(s.limits),
 		asleep:         true,
-		receiveMaximum: maxInFlight,
+		receiveMaximum: math.MaxInt,
 	}
 	if a.Version >= mqtt.V5 { // earlier clients were told of no limit and know no alias
 		c.receiveMaximum = int(s.limits.ReceiveMaximum)
 		c.aliasMaximum = s.limits.AliasMaximum
-		c.aliasOut.limit(a.AliasMaximum)
+		if a.AliasMaximum > 0 {
+			c.aliasOut = &aliasTable{max: min(int(a.AliasMaximum), maxAliases)}
+		}
 	}
 	s.conn = c
 	s.version = a.Version

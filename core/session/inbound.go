@@ -27,11 +27,13 @@ type receipt struct {
 	counted  bool // it was published over the present connection
 }
 
-// reconnected prepares for a new connection: a message that was never decided
-// was never handled, so its retransmission must be.
+// reconnected prepares for a new connection. A message that was never decided
+// was never handled, so its retransmission must be; and one that was refused
+// may be judged again, for the new connection may be of another version, in
+// which a refusal ends the exchange.
 func (in *inbound) reconnected() {
 	for id, r := range in.held {
-		if !r.answered {
+		if !r.answered || r.code.Failed() {
 			delete(in.held, id)
 			continue
 		}
@@ -92,7 +94,7 @@ func (s *Session) countUnanswered() bool {
 	if c == nil {
 		return true // a late reader: the next connection starts at zero
 	}
-	if c.unanswered >= c.receiveMaximum && s.version >= mqtt.V5 {
+	if c.unanswered >= c.receiveMaximum {
 		return false
 	}
 	c.unanswered++

@@ -9,9 +9,6 @@ const (
 	DefaultInFlight      = 1024
 )
 
-// maxInFlight is how many packet identifiers there are: 1 to 65,535.
-const maxInFlight = math.MaxUint16
-
 // Overflow says what gives way when a message meets a full queue.
 type Overflow uint8
 
