@@ -101,11 +101,12 @@ func (s *Session) countUnanswered() bool {
 	return true
 }
 
-// answerOne gives one of the client's slots back, never more than it took:
-// a PUBREL for a message of an earlier connection gives one back that this
-// connection did not take, as section 4.9 has it.
+// answerOne gives one of the client's slots back. The client takes every
+// PUBCOMP as a slot, also that for a PUBREL which it sent again after a
+// reconnect and which took none (section 4.9), so the count may go below
+// zero: as far as one window, which is all that a client can have carried over.
 func (s *Session) answerOne() {
-	if c := s.conn; c != nil && c.unanswered > 0 {
+	if c := s.conn; c != nil && c.unanswered > -c.receiveMaximum {
 		c.unanswered--
 	}
 }
@@ -153,9 +154,9 @@ func (s *Session) ReceivedCode(id uint16) mqtt.ReasonCode {
 func (s *Session) Release(id uint16) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.answerOne()
 	if _, found = s.inbound.held[id]; found {
 		s.inbound.remove(id)
-		s.answerOne()
 	}
 	return found
 }

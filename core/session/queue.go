@@ -3,6 +3,7 @@ package session
 import (
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
@@ -13,8 +14,9 @@ type item struct {
 	sequence uint64
 }
 
-// chunkLen makes a chunk fill an allocation of 1,280 bytes.
-const chunkLen = 26
+// chunkLen makes a chunk fill an allocation of 512 bytes: little enough for
+// one message that waits in each of many sessions.
+const chunkLen = (512 - unsafe.Sizeof(uintptr(0))) / unsafe.Sizeof(item{})
 
 // chunk is a piece of a queue. Empty places are zero.
 type chunk struct {
@@ -44,7 +46,7 @@ func (q *queue) push(it item) {
 	case q.tail == nil:
 		c := chunks.Get().(*chunk)
 		q.head, q.tail, q.first, q.last = c, c, 0, 0
-	case q.last == chunkLen:
+	case q.last == len(q.tail.items):
 		c := chunks.Get().(*chunk)
 		q.tail.next, q.tail, q.last = c, c, 0
 	}
@@ -68,7 +70,7 @@ func (q *queue) pop() item {
 	case q.count == 0:
 		chunks.Put(q.head)
 		*q = queue{}
-	case q.first == chunkLen:
+	case q.first == len(q.head.items):
 		c := q.head
 		q.head, q.first = c.next, 0
 		c.next = nil
@@ -89,7 +91,7 @@ func (q *queue) items() []item {
 	all := make([]item, 0, q.count)
 	at := q.first
 	for c := q.head; c != nil; c, at = c.next, 0 {
-		end := chunkLen
+		end := len(c.items)
 		if c == q.tail {
 			end = q.last
 		}
