@@ -1,6 +1,9 @@
 package topic
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // Index holds one value per topic name and looks them up by filter: the
 // retained messages of a broker. The zero value is an empty index; an Index
@@ -11,56 +14,61 @@ import "sync"
 // it began and that nobody changes meanwhile, exactly once; of a change made
 // meanwhile it sees the old state or the new one.
 type Index[V any] struct {
-	mu    sync.RWMutex
-	names map[string]V
+	names radix[item[V]]
+	count atomic.Int64
+
+	mu sync.Mutex // taken by every change
+}
+
+// item is a value with the name that it is stored at.
+type item[V any] struct {
+	name string
+	v    V
 }
 
 // Set stores v at name and returns the value that was there. The name should
 // be valid (see [ValidateName]). The index keeps the name's memory.
 func (x *Index[V]) Set(name string, v V) (old V, existed bool) {
+	next := &item[V]{name, v}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.names == nil {
-		x.names = make(map[string]V)
+	if was := x.names.set(name, next); was != nil {
+		return was.v, true
 	}
-	old, existed = x.names[name]
-	x.names[name] = v
-	return old, existed
+	x.count.Add(1)
+	return old, false
 }
 
 // Delete removes the value at name and returns it.
 func (x *Index[V]) Delete(name string) (old V, existed bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	old, existed = x.names[name]
-	delete(x.names, name)
-	return old, existed
+	was := x.names.remove(name)
+	if was == nil {
+		return old, false
+	}
+	x.count.Add(-1)
+	return was.v, true
 }
 
 // Get returns the value at name.
 func (x *Index[V]) Get(name string) (v V, found bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	v, found = x.names[name]
-	return v, found
+	if at := x.names.get(name); at != nil {
+		return at.v, true
+	}
+	return v, false
 }
 
 // Len returns the number of values.
-func (x *Index[V]) Len() int {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return len(x.names)
-}
+func (x *Index[V]) Len() int { return int(x.count.Load()) }
 
 // Match calls yield for every value whose name filter matches, in no
 // particular order, until yield returns false. It visits only branches that
 // can match. yield may change the index. A malformed filter matches nothing.
 func (x *Index[V]) Match(filter string, yield func(name string, v V) bool) {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	for name, v := range x.names {
-		if Match(filter, name) && !yield(name, v) {
-			return
-		}
+	if validateWildcards(filter) != nil {
+		return
 	}
+	walk := nameWalk[V]{filter: filter, yield: yield}
+	walk.run(&x.names.root)
 }

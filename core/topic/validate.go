@@ -43,8 +43,8 @@ func ValidateName(s string) error {
 }
 
 // ValidateFilter returns nil if s can be subscribed to: the rules of
-// [ValidateName], but with "+" as whole levels [MQTT-4.7.1-3] and "#" as the
-// last whole level [MQTT-4.7.1-2]. A filter that begins with "$share/" is
+// [ValidateName], but with "+" as whole levels [MQTT-4.7.1-2] and "#" as the
+// last whole level [MQTT-4.7.1-1]. A filter that begins with "$share/" is
 // checked as a shared subscription [MQTT-4.8.2-1] [MQTT-4.8.2-2]. It allocates
 // nothing.
 func ValidateFilter(s string) error {

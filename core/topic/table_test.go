@@ -1,0 +1,155 @@
+package topic
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+type pair struct{ k, v int }
+
+func (p *pair) key() int { return p.k }
+
+// TestTableIsAMap drives a table through sizes at which segments grow, are
+// split, merged and dropped.
+func TestTableIsAMap(t *testing.T) {
+	var tab table[int, pair, *pair]
+	model := map[int]int{}
+	random := rand.New(rand.NewPCG(1, 2))
+	for phase, size := range []int{10, 3000, 60, 20000, 3, 700, 0} {
+		for steps := 0; len(model) != size || steps < 2*size; steps++ {
+			// Keys from a range about as wide as the aim; grow or shrink towards it.
+			k := random.IntN(2*size + 20)
+			if len(model) > size || (len(model) == size && random.IntN(2) == 0) {
+				for k = range model {
+					break
+				}
+				if old := tab.remove(k); old == nil || old.v != model[k] {
+					t.Fatalf("remove(%d) = %v", k, old)
+				}
+				delete(model, k)
+				continue
+			}
+			was, had := model[k]
+			if old := tab.put(&pair{k, steps}); (old != nil) != had || had && old.v != was {
+				t.Fatalf("put(%d) = %v", k, old)
+			}
+			model[k] = steps
+		}
+		if tab.live != len(model) {
+			t.Fatalf("phase %d: live = %d, want %d", phase, tab.live, len(model))
+		}
+		for k, v := range model {
+			if e := tab.get(k); e == nil || e.v != v {
+				t.Fatalf("phase %d: get(%d) = %v", phase, k, e)
+			}
+			if tab.get(-k-1) != nil || tab.remove(-k-1) != nil {
+				t.Fatalf("phase %d: found %d", phase, -k-1)
+			}
+		}
+		seen := map[int]bool{}
+		tab.each(func(e *pair) bool {
+			if seen[e.k] {
+				t.Fatalf("phase %d: %d comes up twice", phase, e.k)
+			}
+			seen[e.k] = true
+			return true
+		})
+		if len(seen) != len(model) {
+			t.Fatalf("phase %d: each yields %d of %d", phase, len(seen), len(model))
+		}
+	}
+	if tab.root.Load() != nil || tab.directory.Load() != nil {
+		t.Error("an empty table keeps its segments")
+	}
+}
+
+// TestCursorWhileTheTableChanges takes a few elements, changes the table, and
+// goes on: what was there all the time must come up once.
+func TestCursorWhileTheTableChanges(t *testing.T) {
+	for _, grow := range []bool{true, false} {
+		for _, stops := range []int{1, 100, 1500} {
+			var tab table[int, pair, *pair]
+			const still = 2000
+			for i := range still {
+				tab.put(&pair{k: i})
+			}
+			if !grow {
+				for i := range 3 * still {
+					tab.put(&pair{k: still + i})
+				}
+			}
+			seen := map[int]int{}
+			c := tab.cursor()
+			for n := 0; ; n++ {
+				e := c.next()
+				if e == nil {
+					break
+				}
+				seen[e.k]++
+				if n%stops == 0 {
+					for i := range 10 {
+						k := still + n*10 + i
+						if grow {
+							tab.put(&pair{k: k})
+						} else {
+							tab.remove(k)
+						}
+					}
+				}
+			}
+			for i := range still {
+				if seen[i] != 1 {
+					t.Fatalf("grow %v, stops %d: element %d comes up %d times", grow, stops, i, seen[i])
+				}
+			}
+		}
+	}
+}
+
+func TestDeletesLeaveNothingBehind(t *testing.T) {
+	var tree Tree[int, int]
+	var index Index[int]
+	each := func(do func(filter string, key int)) {
+		for i := range 3000 {
+			do(fmt.Sprintf("a/%d/b", i%700), i)
+			do(fmt.Sprintf("a/%d/+", i%700), i)
+			do(fmt.Sprintf("a/+/%d/#", i), i)
+			do("a/#", i)
+			do("x", i)
+		}
+	}
+	each(func(f string, k int) { tree.Set(f, k, k); index.Set(f, k) })
+	each(func(f string, k int) { tree.Delete(f, k); index.Delete(f) })
+	if tree.exact.root.Load() != nil || tree.wildcard.root.kids.Load() != nil {
+		t.Error("an empty tree keeps nodes")
+	}
+	if index.names.root.kids.Load() != nil {
+		t.Error("an empty index keeps nodes")
+	}
+}
+
+// TestRadixIsCompact checks that nodes are joined again, and that a node does
+// not hold on to the text of a long path that is gone.
+func TestRadixIsCompact(t *testing.T) {
+	var index Index[int]
+	index.Set("a/b/c/d", 1)
+	for _, name := range []string{"a/b/c", "a/b/x", "a", "a/b/c/d/e", "y"} {
+		index.Set(name, 2)
+	}
+	for _, name := range []string{"a", "y", "a/b/x", "a/b/c/d/e", "a/b/c"} {
+		index.Delete(name)
+	}
+	n, only := index.names.root.kids.Load().count()
+	if n != 1 || only.label != "a/b/c/d" || only.kids.Load() != nil {
+		t.Errorf("%d nodes, the first %q, want one for the whole path", n, only.label)
+	}
+	long := "a/" + strings.Repeat("x", 5000)
+	index.Set(long, 3)
+	index.Set("a/z", 4)
+	index.Delete(long)
+	if _, only = index.names.root.kids.Load().count(); only.label != "a" {
+		t.Errorf("label %q, want the common level", only.label)
+	}
+}
