@@ -64,21 +64,23 @@ type slot struct {
 
 	state atomic.Pointer[tenancy]
 
-	// mu orders changes of state. It is held over bind and unbind, which do not
-	// block, so that no two instances are bound at once.
-	mu sync.Mutex
+	// mu guards bound and orders changes of state. It is held over bind and
+	// unbind, which do not block, so that no two instances are bound at once.
+	mu    sync.Mutex
+	bound *instance
 }
 
 // tenancy is who is in a slot until something changes.
 type tenancy struct {
 	instance *instance     // nil if there is none
 	reason   error         // why there is none
+	hopeless bool          // none will come by itself
 	changed  chan struct{} // closed by the next tenancy
 }
 
 var (
 	errNotStarted = errors.New("it has not been started")
-	errStopped    = errors.New("it is stopped")
+	errStopping   = errors.New("it is being stopped")
 )
 
 // newSlot makes an empty slot with its facades.
@@ -96,21 +98,30 @@ func (s *slot) current() (*instance, error) {
 	if t.instance == nil {
 		return nil, s.unavailable(t.reason)
 	}
+	if err := t.instance.err(); err != nil {
+		return nil, s.unavailable(err)
+	}
 	return t.instance, nil
 }
 
-// WaitReady returns nil as soon as there is an instance, or an error that wraps
-// ctx's. It makes the slot a [hook.Waiter].
+// WaitReady returns nil as soon as there is an instance. It gives up, with an
+// error, when ctx ends, and at once if no instance will come by itself: a
+// plugin that failed for good is not worth a client's waiting. It makes the
+// slot a [hook.Waiter].
 func (s *slot) WaitReady(ctx context.Context) error {
 	for {
 		t := s.state.Load()
-		if t.instance != nil {
+		if t.instance != nil && t.instance.err() == nil {
 			return nil
+		}
+		if t.hopeless {
+			return s.unavailable(t.reason)
 		}
 		select {
 		case <-t.changed:
 		case <-ctx.Done():
-			return fmt.Errorf("plugin %s: %w: %w", s.name, context.Cause(ctx), t.reason)
+			_, err := s.current()
+			return errors.Join(context.Cause(ctx), err)
 		}
 	}
 }
@@ -123,41 +134,53 @@ func (s *slot) install(in *instance) error {
 	if err := s.facades.bind(in); err != nil {
 		return err
 	}
-	old := s.change(in, nil)
+	old := s.bound
+	s.bound = in
+	s.change(tenancy{instance: in})
 	if old != nil {
 		s.facades.unbind(old)
 	}
 	return nil
 }
 
-// vacate takes in out of the slot, for reason, and unbinds it. It does nothing
-// to another instance, so that a late call harms no successor.
+// retire lets no new call reach in; those that it has may end.
+func (s *slot) retire(in *instance, reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state.Load().instance == in {
+		s.change(tenancy{reason: reason})
+	}
+}
+
+// vacate takes in out of the slot and ends the calls that it has. It does
+// nothing to another instance, so that a late call harms no successor.
 func (s *slot) vacate(in *instance, reason error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.state.Load().instance != in {
-		return
+	if s.state.Load().instance == in {
+		s.change(tenancy{reason: reason})
 	}
-	s.change(nil, reason)
-	s.facades.unbind(in)
+	if s.bound == in {
+		s.bound = nil
+		s.facades.unbind(in)
+	}
 }
 
-// explain replaces the reason why the slot is empty. It does nothing to a slot
-// with an instance.
-func (s *slot) explain(reason error) {
+// explain replaces the reason why the slot is empty; hopeless says that nobody
+// should wait. It does nothing to a slot with an instance.
+func (s *slot) explain(reason error, hopeless bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.state.Load().instance == nil {
-		s.change(nil, reason)
+		s.change(tenancy{reason: reason, hopeless: hopeless})
 	}
 }
 
-// change starts a new tenancy and returns the instance of the old. s.mu is
-// held.
-func (s *slot) change(in *instance, reason error) *instance {
-	old := s.state.Swap(&tenancy{instance: in, reason: reason, changed: make(chan struct{})})
+// change starts a new tenancy. s.mu is held.
+func (s *slot) change(t tenancy) {
+	t.changed = make(chan struct{})
+	old := s.state.Swap(&t)
 	close(old.changed)
-	return old.instance
 }
 
 func (s *slot) unavailable(reason error) error {
