@@ -28,8 +28,11 @@ func (d *Decoder) auth(c *cursor) *Auth {
 		c.illegal("AUTH without an authentication method in CONNECT") // [MQTT-4.12.0-7]
 	}
 	a := &Auth{}
-	if c.left() == 0 && d.fromServer {
-		return a // Success, and nothing to add
+	if c.left() == 0 { // Success, and nothing to add
+		if !d.fromServer {
+			c.illegal("reason code is not one for this packet")
+		}
+		return a
 	}
 	allowed := clientAuthCodes
 	if d.fromServer {

@@ -67,6 +67,9 @@ func (b *buffer) space(need int) []byte {
 		}
 		return b.mem
 	}
+	if b.want > len(b.mem) {
+		b.replace(b.want)
+	}
 	if b.r > 0 && len(b.mem)-b.w < len(b.mem)/2 {
 		copy(b.mem, b.bytes())
 		b.r, b.w = 0, held
