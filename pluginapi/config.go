@@ -1,26 +1,18 @@
 package pluginapi
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
+	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi/internal/strictjson"
 )
 
-// Config decodes the plugin's configuration into a pointer to a struct that
-// holds the defaults.
-func (s *Setup) Config(into any) error {
-	if len(s.config) == 0 {
-		return nil
-	}
-	d := json.NewDecoder(bytes.NewReader(s.config))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}
-
 // ConfigError is one remark about a configuration: what is wrong, and where.
+// Return it from [Plugin.New], [Plugin.Check] or a [Reconfigurer], several of
+// them with errors.Join; the broker shows each.
 type ConfigError struct {
 	// Path is a JSON pointer into the configuration ("/users/0/name"), or
-	// "file:line:column".
+	// "file:line:column". "" is the configuration as a whole.
 	Path string
 	// Message says what is wrong and what to do: one line, lower case.
 	Message string
@@ -34,11 +26,40 @@ func (e ConfigError) Error() string {
 	return e.Path + ": " + e.Message
 }
 
-// Degraded returns an error for [Healther] that says: works, with a limitation.
-func Degraded(message string) error { return &degraded{message} }
+// decodeConfig decodes strictly; the error joins one [ConfigError] per problem.
+func decodeConfig(config []byte, into any) error {
+	problems := strictjson.Decode(config, into)
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = ConfigError{Path: p.Path, Message: p.Message}
+	}
+	return errors.Join(errs...)
+}
 
-type degraded struct{ message string }
-
-func (d *degraded) Error() string { return d.message }
-
-var errNotServed = errors.New("pluginapi: not served yet")
+// configErrors takes an error apart: the ConfigErrors that it wraps or joins,
+// and any other error as one without a path.
+func configErrors(err error) []ConfigError {
+	if err == nil {
+		return nil
+	}
+	if many, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []ConfigError
+		for _, e := range many.Unwrap() {
+			all = append(all, configErrors(e)...)
+		}
+		return all
+	}
+	switch e := err.(type) {
+	case ConfigError:
+		return []ConfigError{e}
+	case *ConfigError:
+		return []ConfigError{*e}
+	}
+	// A wrapper around several errors would lose its paths as one line of text.
+	if inner := errors.Unwrap(err); inner != nil {
+		if found := configErrors(inner); len(found) > 1 || found[0].Path != "" {
+			return found
+		}
+	}
+	return []ConfigError{{Message: strings.ReplaceAll(err.Error(), "\n", "; ")}}
+}

@@ -1,9 +1,6 @@
 package pluginapi
 
-import (
-	"context"
-	"log/slog"
-)
+import "context"
 
 // Plugin describes a plugin to [Serve].
 type Plugin struct {
@@ -15,7 +12,8 @@ type Plugin struct {
 
 	// Config is a pointer to a struct that holds the defaults of the
 	// configuration; nil if there is nothing to configure. Its JSON Schema
-	// becomes part of the manifest. It is only read.
+	// becomes part of the manifest, with the tags doc:"what it is",
+	// enum:"a,b" and required:"true". It is only read; see [Setup.Config].
 	Config any
 
 	// Hooks says by its type which hooks the plugin has: a value of the type
@@ -30,6 +28,11 @@ type Plugin struct {
 	// the plugin.
 	New func(ctx context.Context, s *Setup) (any, error)
 
+	// Check looks at a configuration without using it, beyond what Config says
+	// of it; "broker serve --check-config" asks for it. It may be called at any
+	// time, and from many goroutines. nil: nothing more to check.
+	Check func(ctx context.Context, s *Setup) error
+
 	// Env names the environment variables that the plugin wants to see, "*" at
 	// the end for a prefix. Everything else is kept from it.
 	Env []string
@@ -39,97 +42,8 @@ type Plugin struct {
 
 	// Idempotent says that deciding the same call twice does no harm.
 	Idempotent bool
-}
 
-// Setup is what a plugin is given at its start.
-type Setup struct {
-	// Instance is the name under which the plugin runs.
-	Instance string
-	// DataDir is a private folder that is kept between starts.
-	DataDir string
-	// Logger writes to the broker's log under the plugin's name.
-	Logger *slog.Logger
-
-	config []byte
-}
-
-// Interester is a companion of all hooks: what the plugin wants to be asked.
-// A hook without an entry is asked always, with the whole payload. It is called
-// after New and after Reconfigure.
-type Interester interface {
-	Interest() []Interest
-}
-
-// Healther is a companion: whether the plugin can do its work. nil means that
-// all is well; an error made by [Degraded] that it works with a limitation.
-type Healther interface {
-	Health(ctx context.Context) error
-}
-
-// Reconfigurer is a companion: switches to a new configuration, or returns an
-// error and keeps the old. Without it the broker starts the plugin again.
-type Reconfigurer interface {
-	Reconfigure(ctx context.Context, s *Setup) error
-}
-
-// Stopper is a companion: flushes state before the process exits.
-type Stopper interface {
-	Stop(ctx context.Context) error
-}
-
-// Metricser is a companion: metrics in the Prometheus text format.
-type Metricser interface {
-	Metrics(ctx context.Context) ([]byte, error)
-}
-
-// Hook names a point at which the broker calls a plugin.
-type Hook string
-
-// The hooks.
-const (
-	HookConnect     Hook = "connect"
-	HookPublish     Hook = "publish"
-	HookSubscribe   Hook = "subscribe"
-	HookUnsubscribe Hook = "unsubscribe"
-	HookDeliver     Hook = "deliver"
-	HookEvent       Hook = "event"
-	HookRetain      Hook = "retain"
-)
-
-// PayloadMode says how much of a payload a hook wants to see.
-type PayloadMode string
-
-// The modes; "" is PayloadFull.
-const (
-	PayloadFull PayloadMode = "full"
-	PayloadHead PayloadMode = "head"
-	PayloadNone PayloadMode = "none"
-)
-
-// Field names a part of a message or subscription that a hook may change.
-type Field string
-
-// The parts that may be changed.
-const (
-	FieldTopic          Field = "topic"
-	FieldPayload        Field = "payload"
-	FieldQoS            Field = "qos"
-	FieldRetain         Field = "retain"
-	FieldUserProperties Field = "user_properties"
-	FieldExpiry         Field = "expiry"
-	FieldContentType    Field = "content_type"
-	FieldResponse       Field = "response"
-	FieldSubscription   Field = "subscription"
-)
-
-// Interest is what a plugin wants to be asked at one hook.
-type Interest struct {
-	Hook                Hook        `json:"hook"`
-	Filters             []string    `json:"filters,omitempty"` // empty: all
-	Payload             PayloadMode `json:"payload,omitempty"`
-	HeadSize            int         `json:"head_size,omitempty"` // bytes, for PayloadHead
-	MayChange           []Field     `json:"may_change,omitempty"`
-	BeforeAuthorization bool        `json:"before_authorization,omitempty"`
-	Events              []EventKind `json:"events,omitempty"`
-	Origins             []Origin    `json:"origins,omitempty"`
+	// Workers is how many calls of the single interceptor interfaces run at
+	// once; those of one client never do. 0 means 16 for each CPU.
+	Workers int
 }
