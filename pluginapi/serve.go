@@ -14,6 +14,6 @@ func Serve(p Plugin) {
 // ServeArgs is [Serve] with the arguments of the command line given, and with
 // the exit status as its result.
 func ServeArgs(p Plugin, args []string) int {
-	fmt.Fprintln(os.Stderr, p.Name, errNotServed)
+	fmt.Fprintln(os.Stderr, p.Name, "cannot be served yet")
 	return 1
 }
