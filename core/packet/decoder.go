@@ -10,6 +10,7 @@ import (
 // one goroutine.
 type Decoder struct {
 	buffer  buffer
+	cursor  cursor // over the packet at hand; here so that it is not allocated
 	err     *Error
 	version mqtt.Version
 	maxSize int
@@ -68,32 +69,40 @@ func (d *Decoder) Next() (Packet, error) {
 		return nil, nil
 	}
 	t, flags := Type(held[0]>>4), held[0]&0x0f
-	var c cursor
-	d.checkFirstByte(&c, t, flags)
-	size, head := d.frame(&c, t, held)
-	if c.bad() {
-		return nil, d.fail(&c, t)
+	d.cursor = cursor{}
+	d.checkFirstByte(&d.cursor, t, flags)
+	size, head := d.frame(&d.cursor, t, held)
+	if d.cursor.bad() {
+		return nil, d.fail(t)
 	}
 	if size == 0 || size > len(held) {
 		d.need = size
 		return nil, nil
 	}
+	p := d.decode(t, flags, held[:size], head)
+	if d.cursor.bad() {
+		return nil, d.fail(t)
+	}
 	d.need = 0
-	c.buf, c.pos = held[:size], head
-	p := d.body(&c, t, flags)
-	if !c.bad() && c.left() > 0 {
-		c.malformed("bytes are left over at its end")
-	}
-	if c.bad() {
-		return nil, d.fail(&c, t)
-	}
 	d.buffer.r += size
 	return p, nil
 }
 
-// fail makes what c holds the decoder's last word.
-func (d *Decoder) fail(c *cursor, t Type) error {
-	d.err = &Error{Code: c.code, Packet: t, Version: d.version, Detail: c.detail}
+// decode decodes a whole packet whose fixed header was read.
+func (d *Decoder) decode(t Type, flags byte, whole []byte, head int) Packet {
+	c := &d.cursor
+	c.buf, c.pos = whole, head
+	p := d.body(c, t, flags)
+	if !c.bad() && c.left() > 0 {
+		c.malformed("bytes are left over at its end")
+	}
+	c.buf = nil // the buffer may go now
+	return p
+}
+
+// fail makes what went wrong the decoder's last word.
+func (d *Decoder) fail(t Type) error {
+	d.err = &Error{Code: d.cursor.code, Packet: t, Version: d.version, Detail: d.cursor.detail}
 	return d.err
 }
 
