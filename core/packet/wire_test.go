@@ -92,13 +92,21 @@ var preludes = map[mqtt.Version]string{
 	mqtt.V5:   `10 ( "MQTT" 05 02 003c ( 11 0000003c 15 "m" ) "c" )`,
 }
 
+var preludeBytes = func() map[mqtt.Version][]byte {
+	m := make(map[mqtt.Version][]byte)
+	for v, notation := range preludes {
+		m[v] = wire(notation)
+	}
+	return m
+}()
+
 var versions = []mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V5}
 
 // connected returns a decoder that has seen the prelude of a version.
 func connected(tb testing.TB, v mqtt.Version) *packet.Decoder {
 	tb.Helper()
 	d := packet.NewDecoder(0)
-	if _, err := decodeAll(d, wire(preludes[v])); err != nil {
+	if _, err := decodeAll(d, preludeBytes[v]); err != nil {
 		tb.Fatalf("prelude: %v", err)
 	}
 	return d
