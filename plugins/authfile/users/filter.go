@@ -2,7 +2,6 @@ package users
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -12,25 +11,14 @@ const (
 	usernameMark = "%u"
 )
 
-var (
-	errEmbedded = errors.New("%c and %u must fill a whole level, as in a/%c/b")
-	errShare    = errors.New("write the filter without $share/group: shared subscriptions are granted by what they match")
-)
+var errShare = errors.New("write it without $share/group: shared subscriptions are granted by what they match")
 
 // checkFilter returns nil if s can be the filter of a rule.
 func checkFilter(s string) error {
 	if strings.HasPrefix(s, "$share/") {
 		return errShare
 	}
-	if err := checkSyntax(s); err != nil {
-		return err
-	}
-	for level := range strings.SplitSeq(s, "/") {
-		if len(level) > len(clientIDMark) && (strings.Contains(level, clientIDMark) || strings.Contains(level, usernameMark)) {
-			return errEmbedded
-		}
-	}
-	return nil
+	return checkSyntax(s)
 }
 
 // checkSyntax checks a topic filter as MQTT 5, section 4.7, has it.
@@ -53,9 +41,4 @@ func checkSyntax(s string) error {
 		}
 	}
 	return nil
-}
-
-// holds reports whether a filter has a placeholder.
-func holds(filter, mark string) bool {
-	return slices.Contains(strings.Split(filter, "/"), mark)
 }

@@ -2,6 +2,7 @@ package users
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -114,5 +115,5 @@ func (r *reader) filter(n ast.Node, to *string) bool {
 
 // anyHolds reports whether a filter of a rule that fits has a placeholder.
 func anyHolds(rules []rule, mark string, fits func(rule) bool) bool {
-	return slices.ContainsFunc(rules, func(ru rule) bool { return fits(ru) && holds(ru.grant.Filter, mark) })
+	return slices.ContainsFunc(rules, func(ru rule) bool { return fits(ru) && strings.Contains(ru.grant.Filter, mark) })
 }

@@ -70,7 +70,7 @@ func (r *reader) anonymous(n ast.Node, roles map[string]*role) *User {
 	a := &account{nameNode: n}
 	r.mapping(n, "anonymous", r.userFields(a, roles)...)
 	for _, ru := range a.own {
-		if holds(ru.grant.Filter, usernameMark) {
+		if strings.Contains(ru.grant.Filter, usernameMark) {
 			r.complain(ru.node, "%%u matches nothing here: an anonymous client has no user name")
 		}
 	}
