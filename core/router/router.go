@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/topic"
@@ -19,32 +21,60 @@ var ErrSharedNoLocal = errors.New("no local on a shared subscription")
 type Router struct {
 	options Options
 
-	subscriptions topic.Tree[Subscriber, mqtt.Subscription]
-	mu            sync.Mutex
+	subscriptions topic.Tree[Subscriber, *grant]
+	groups        topic.Tree[string, *group] // by the filter and the group's name
+	shared        atomic.Int64               // members of all groups
+	cache         *cache                     // nil if there is none
+	planners      sync.Pool                  // *planner
+
+	mu sync.Mutex // taken by every change of a group
 }
 
 // New returns an empty router. It starts nothing.
-func New(o Options) *Router { return &Router{options: o} }
+func New(o Options) *Router {
+	return &Router{
+		options:  o,
+		cache:    newCache(o.CacheTopics, o.CacheReceivers),
+		planners: sync.Pool{New: func() any { return new(planner) }},
+	}
+}
 
 // Subscribe adds sub for s, or replaces the one with the same filter, whose
-// options it then takes over [MQTT-3.8.4-3]. It reports whether there was one:
-// Retain Handling 1 wants to know. The filter may be a "$share" one. Messages
-// routed after Subscribe has returned reach s.
+// place it then takes [MQTT-3.8.4-3]. It reports whether there was one: Retain
+// Handling 1 wants to know. The filter may be a "$share" one. Messages routed
+// after Subscribe has returned reach s.
 //
 // The error is [ErrSharedNoLocal] or says that the filter is not valid; then
 // nothing has changed.
 func (r *Router) Subscribe(s Subscriber, sub mqtt.Subscription) (existed bool, err error) {
-	if err := topic.ValidateFilter(sub.Filter); err != nil {
+	sh, shared, err := topic.ParseShared(sub.Filter)
+	switch {
+	case err != nil:
 		return false, err
+	case shared && sub.NoLocal:
+		return false, ErrSharedNoLocal
+	case shared:
+		existed = r.join(sh, newMember(s, grantOf(sub)))
+	default:
+		_, existed = r.subscriptions.Set(sub.Filter, s, grantOf(sub))
 	}
-	_, existed = r.subscriptions.Set(sub.Filter, s, sub)
+	r.sweep()
 	return existed, nil
 }
 
 // Unsubscribe removes the subscription of s with exactly this filter
 // [MQTT-3.10.4-1] and reports whether there was one.
 func (r *Router) Unsubscribe(s Subscriber, filter string) (existed bool) {
-	_, existed = r.subscriptions.Delete(filter, s)
+	sh, shared, err := topic.ParseShared(filter)
+	switch {
+	case err != nil:
+		return false
+	case shared:
+		existed = r.leave(sh, s)
+	default:
+		_, existed = r.subscriptions.Delete(filter, s)
+	}
+	r.sweep()
 	return existed
 }
 
@@ -56,25 +86,66 @@ func (r *Router) Remove(s Subscriber, filters iter.Seq[string]) {
 	}
 }
 
-// Route appends the receivers of m to dst and returns it. Every reader
-// goroutine calls it at once; it takes no lock that unrelated messages share
-// and, with a dst that is large enough, allocates nothing for a topic that was
-// published before. See the package comment for what happens to several
-// matches.
-func (r *Router) Route(dst []Target, m *mqtt.Message) []Target {
-	r.subscriptions.Match(m.Topic, func(_ string, s Subscriber, sub mqtt.Subscription) bool {
-		dst = append(dst, Target{Subscriber: s, Delivery: mqtt.Delivery{Message: m, QoS: min(m.QoS, sub.QoS)}})
-		return true
-	})
-	return dst
+// join adds m to a group, which is made if there is none.
+func (r *Router) join(sh topic.Shared, m member) (existed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, found := r.groups.Get(sh.Filter, sh.Group)
+	if !found {
+		g = newGroup(sh.Group+"/"+sh.Filter, r.options.Strategy)
+	}
+	if existed = g.join(m); !existed {
+		r.shared.Add(1)
+	}
+	if !found {
+		r.groups.Set(sh.Filter, sh.Group, g)
+	}
+	return existed
 }
 
+// leave ends the membership of s, and the group with its last member.
+func (r *Router) leave(sh topic.Shared, s Subscriber) (existed bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g, found := r.groups.Get(sh.Filter, sh.Group)
+	if !found {
+		return false
+	}
+	existed, empty := g.leave(s)
+	if existed {
+		r.shared.Add(-1)
+	}
+	if empty {
+		r.groups.Delete(sh.Filter, sh.Group)
+	}
+	return existed
+}
+
+func (r *Router) sweep() {
+	if r.cache != nil {
+		r.cache.sweep(r)
+	}
+}
+
+// Route appends the receivers of m to dst and returns it. Every reader
+// goroutine calls it at once; it takes no lock and, with a dst that is large
+// enough, allocates nothing for a topic that was published before. See the
+// package comment for what happens to several matches.
+func (r *Router) Route(dst []Target, m *mqtt.Message) []Target { return r.route(dst, m) }
+
 // Reroute appends a receiver for m from a shared group: another member takes a
-// message over when the one that was chosen first has gone for good
-// [MQTT-4.8.2-5]. group is [Target.Group]; except, which may be nil, is not
+// message over when the session of the one that was chosen first has ended
+// (MQTT 5 section 4.8.2). The caller leaves out messages of QoS 2 that were
+// already sent [MQTT-4.8.2-5] and those that the receiver refused
+// [MQTT-4.8.2-6]. group is [Target.Group]; except, which may be nil, is not
 // chosen. dst comes back as it was if the group has no other member.
 func (r *Router) Reroute(dst []Target, group string, m *mqtt.Message, except Subscriber) []Target {
-	return dst
+	name, filter, _ := strings.Cut(group, "/")
+	g, found := r.groups.Get(filter, name)
+	if !found {
+		return dst
+	}
+	return g.route(dst, m, except)
 }
 
 // Forward hands m to the other nodes, if there are any. The caller does so
@@ -88,4 +159,4 @@ func (r *Router) Forward(ctx context.Context, m *mqtt.Message) error {
 }
 
 // Subscriptions returns the number of subscriptions, shared ones included.
-func (r *Router) Subscriptions() int { return r.subscriptions.Len() }
+func (r *Router) Subscriptions() int { return r.subscriptions.Len() + int(r.shared.Load()) }

@@ -114,6 +114,13 @@ func (t *Tree[K, V]) Generation() uint64 { return t.generation.Load() }
 // what was matched is current for as long as [Tree.Current] says so.
 func (t *Tree[K, V]) Stamp(name string) Stamp { return t.changes.stamp(name) }
 
+// Restamp is Stamp for the name that s was taken for, be it from another tree.
+// It is the cheaper one of the two.
+func (t *Tree[K, V]) Restamp(s Stamp) Stamp {
+	s.sum = t.changes.sum(&s.buckets)
+	return s
+}
+
 // Current reports whether what matches the name of s is still the same as when
 // s was taken. It may say no although it is, which is the rarer the less the changed
 // filters have in common with the name.
