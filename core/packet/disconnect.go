@@ -2,8 +2,8 @@ package packet
 
 import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 
-// Disconnect is a DISCONNECT packet. Before MQTT 5 only a client sends one,
-// and it says nothing.
+// Disconnect is a DISCONNECT packet. Before MQTT 5 only a client may send one,
+// and it says nothing: a server just closes.
 type Disconnect struct {
 	// Code is why; NormalDisconnection is mqtt.Success.
 	Code mqtt.ReasonCode

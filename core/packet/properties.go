@@ -130,7 +130,7 @@ type span struct{ from, to int }
 type propertyReader struct {
 	cursor         // over the block
 	packet *cursor // that which the block is a part of
-	in     scope   // where the block stands
+	where  scope   // of the block
 	limits *Limits
 	seen   uint64 // bit set of the identifiers met
 	all    string // the block as a string, once one is wanted
@@ -145,9 +145,9 @@ type propertyReader struct {
 
 // properties reads the length of a property block and returns a reader for
 // it. The packet's cursor stands behind the block then.
-func (c *cursor) properties(in scope, limits *Limits) propertyReader {
+func (c *cursor) properties(where scope, limits *Limits) propertyReader {
 	n := c.varint()
-	return propertyReader{cursor: cursor{buf: c.take(int(n))}, packet: c, in: in, limits: limits}
+	return propertyReader{cursor: cursor{buf: c.take(int(n))}, packet: c, where: where, limits: limits}
 }
 
 // next goes to the next property that is not a User Property, and reports
@@ -179,7 +179,7 @@ func (p *propertyReader) read() {
 		return
 	}
 	p.id = property(id)
-	if rules[id].in&p.in == 0 {
+	if rules[id].in&p.where == 0 {
 		p.malformed("property is not one for this packet")
 		return
 	}
@@ -194,7 +194,7 @@ func (p *propertyReader) read() {
 // repeatable reports whether the property may occur more than once: a User
 // Property, and the Subscription Identifier in what a server publishes.
 func (p *propertyReader) repeatable() bool {
-	return p.id == propUser || p.id == propSubscriptionID && p.in == in(PUBLISH)
+	return p.id == propUser || p.id == propSubscriptionID && p.where == in(PUBLISH)
 }
 
 func (p *propertyReader) readValue(k kind) {
