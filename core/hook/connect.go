@@ -160,7 +160,7 @@ type Action uint8
 const (
 	ActionPublish   Action = 1 << iota // wills included
 	ActionSubscribe                    // per filter
-	ActionReceive                      // per delivery
+	ActionReceive                      // per delivery; allowing to subscribe implies it
 	ActionAll       = ActionPublish | ActionSubscribe | ActionReceive
 )
 

@@ -101,11 +101,14 @@ func subscribeQoS(list []Grant, filter string) (best mqtt.QoS, ok bool) {
 }
 
 // MayReceive reports whether a message of a topic may be delivered to the
-// client.
+// client. A right to subscribe is a right to receive what it brings; a grant
+// that denies subscribing alone does not take it away.
 func (r *Rights) MayReceive(name string) bool {
 	return r.permits(func(g *Grant) (allows, denies bool) {
-		m := g.Actions&ActionReceive != 0 && topic.Match(g.Filter, name)
-		return m, m
+		if g.Actions&(ActionReceive|ActionSubscribe) == 0 || !topic.Match(g.Filter, name) {
+			return false, false
+		}
+		return true, g.Actions&ActionReceive != 0
 	})
 }
 

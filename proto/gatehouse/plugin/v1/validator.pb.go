@@ -142,7 +142,7 @@ const (
 	GrantAction_GRANT_ACTION_PUBLISH GrantAction = 1
 	// Subscribe.
 	GrantAction_GRANT_ACTION_SUBSCRIBE GrantAction = 2
-	// Be delivered a message.
+	// Be delivered a message; an ALLOW of subscribe implies it.
 	GrantAction_GRANT_ACTION_RECEIVE GrantAction = 3
 )
 

@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+)
+
+// acknowledged handles PUBACK, PUBREC, PUBREL and PUBCOMP. Late and repeated
+// ones are no error.
+func (c *conn) acknowledged(p *packet.Ack) *ending {
+	sess := c.client.sess
+	switch p.Kind {
+	case packet.PUBACK:
+		d, found := sess.Puback(p.ID)
+		c.receipt(d, found, p.Code)
+	case packet.PUBREC:
+		reply, send, d, done := sess.Pubrec(p.ID, p.Code)
+		if !send && reply == mqtt.ProtocolError {
+			return protocolError("PUBREC for a message of QoS 1")
+		}
+		if send {
+			c.w.send(&packet.Ack{Kind: packet.PUBREL, ID: p.ID, Code: reply})
+		}
+		c.receipt(d, done, p.Code)
+	case packet.PUBREL:
+		code := mqtt.Success
+		if !sess.Release(p.ID) {
+			code = mqtt.PacketIdentifierNotFound
+		}
+		if c.version != mqtt.V5 {
+			code = mqtt.Success
+		}
+		c.w.send(&packet.Ack{Kind: packet.PUBCOMP, ID: p.ID, Code: code})
+	case packet.PUBCOMP:
+		d, found := sess.Pubcomp(p.ID)
+		c.receipt(d, found, p.Code)
+	}
+	return nil
+}
+
+// receipt tells observers that a receiver has acknowledged a message.
+func (c *conn) receipt(d mqtt.Delivery, complete bool, code mqtt.ReasonCode) {
+	if complete && d.Message != nil && c.b.hooks.Observes(hook.Acknowledged) {
+		c.b.emit(c.client, &hook.Event{Kind: hook.Acknowledged, Message: d.Message, Code: code})
+	}
+}

@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/listener"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
+)
+
+// ErrClosed is what [Broker.Serve] returns after [Broker.Shutdown] or the end
+// of its context.
+var ErrClosed = errors.New("broker is closed")
+
+// Broker is one MQTT broker. Make it with [New]; its methods may be called from
+// many goroutines.
+type Broker struct {
+	log      *slog.Logger
+	hooks    *hook.Hooks
+	retained *retain.Index
+	sys      *retain.Index // the $SYS tree, never stored
+	router   *router.Router
+	limits   Limits
+	version  string
+	sysEvery time.Duration
+	started  time.Time
+
+	clients    registry
+	stats      counters
+	nextConnID atomic.Uint64
+
+	mu        sync.Mutex // guards the fields below
+	closed    bool
+	listeners map[listener.Listener]struct{}
+	conns     map[*conn]struct{}
+	wg        sync.WaitGroup // connection goroutines
+}
+
+// New makes a broker. It starts nothing.
+func New(o Options) *Broker {
+	b := &Broker{
+		log: o.Logger, hooks: o.Hooks, retained: o.Retained, router: o.Router,
+		limits: o.Limits.withDefaults(), version: o.Version, sysEvery: o.SysInterval,
+		started:   time.Now(),
+		sys:       retain.New(retain.Options{}),
+		listeners: make(map[listener.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.hooks == nil {
+		b.hooks = hook.NewHooks(b.log)
+	}
+	if b.retained == nil {
+		b.retained = retain.New(retain.Options{})
+	}
+	if b.router == nil {
+		b.router = router.New(router.Options{})
+	}
+	or(&b.sysEvery, 10*time.Second)
+	b.clients.init()
+	return b
+}
+
+// Serve accepts connections of l until ctx ends or [Broker.Shutdown] is called,
+// and closes l. It returns ErrClosed, or the error that made accepting
+// impossible.
+func (b *Broker) Serve(ctx context.Context, l listener.Listener) error {
+	if !b.track(l) {
+		_ = l.Close()
+		return ErrClosed
+	}
+	defer b.untrack(l)
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	var pause time.Duration
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			b.accept(nc, l)
+		case errors.Is(err, net.ErrClosed):
+			return ErrClosed
+		default:
+			// Out of descriptors and the like: it passes, but not at once.
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			b.log.Warn("cannot accept connections", "listener", l.Name(), "error", err, "pause", pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+func (b *Broker) track(l listener.Listener) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false
+	}
+	b.listeners[l] = struct{}{}
+	return true
+}
+
+func (b *Broker) untrack(l listener.Listener) {
+	_ = l.Close()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.listeners, l)
+}
+
+// accept starts the goroutine of a new connection, or closes it where there is
+// no room for another.
+func (b *Broker) accept(nc net.Conn, l listener.Listener) {
+	c := newConn(b, nc, l)
+	b.mu.Lock()
+	full := b.closed || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections
+	if !full {
+		b.conns[c] = struct{}{}
+		b.wg.Add(1)
+	}
+	b.mu.Unlock()
+	if full {
+		_ = nc.Close()
+		b.stats.refusedConnections.Add(1)
+		return
+	}
+	go func() {
+		defer b.wg.Done()
+		c.serve()
+		b.mu.Lock()
+		delete(b.conns, c)
+		b.mu.Unlock()
+	}()
+}
+
+// Run does what has to be done from time to time: it publishes $SYS and removes
+// expired messages. It returns when ctx ends.
+func (b *Broker) Run(ctx context.Context) error {
+	reap := time.NewTicker(5 * time.Second)
+	defer reap.Stop()
+	var sys <-chan time.Time
+	if b.sysEvery > 0 {
+		t := time.NewTicker(b.sysEvery)
+		defer t.Stop()
+		sys = t.C
+		b.publishSys(true)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-reap.C:
+			b.retained.Reap(now, 10_000)
+			b.expireQueued(now)
+		case <-sys:
+			b.publishSys(false)
+		}
+	}
+}
+
+// Shutdown stops accepting, tells MQTT 5 clients that the server shuts down,
+// closes all connections, publishes their wills as the specification says, and
+// waits for all goroutines until ctx ends. Sessions end with the broker.
+func (b *Broker) Shutdown(ctx context.Context) error {
+	b.mu.Lock()
+	b.closed = true
+	for l := range b.listeners {
+		_ = l.Close()
+	}
+	for c := range b.conns {
+		c.end(ending{kind: hook.ByServer, code: mqtt.ServerShuttingDown, reason: "the server is shutting down"})
+	}
+	b.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		b.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		// The sockets go, so that the goroutines follow.
+		b.mu.Lock()
+		n := len(b.conns)
+		for c := range b.conns {
+			_ = c.nc.Close()
+		}
+		b.mu.Unlock()
+		return fmt.Errorf("%d connections did not end in time: %w", n, ctx.Err())
+	}
+	b.clients.closeAll(ctx)
+	return nil
+}
+
+// expireQueued drops expired messages that wait for clients who are away.
+func (b *Broker) expireQueued(now time.Time) {
+	for _, c := range b.clients.offline() {
+		for _, d := range c.sess.Expire(now) {
+			b.dropped(c, d.Delivery.Message, hook.CauseExpired)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
+)
+
+// hookContext is the context of everything that outlives the client that
+// caused it: a message read is a message handled.
+func (b *Broker) hookContext() context.Context { return context.Background() }
+
+// route hands a message to all its receivers and returns their number. scratch
+// is reused for the list of them; nil will do.
+func (b *Broker) route(scratch *[]router.Target, m *mqtt.Message) int {
+	var dst []router.Target
+	if scratch != nil {
+		dst = (*scratch)[:0]
+	}
+	targets := b.router.Route(dst, m)
+	for i := range targets {
+		targets[i].Delivery.Group = targets[i].Group
+	}
+	b.deliver(targets, m)
+	n := len(targets)
+	if scratch != nil {
+		clear(targets)
+		*scratch = targets[:0]
+	}
+	return n
+}
+
+// deliver queues a message for its targets, after the deliver hooks' word about
+// those that are connected.
+func (b *Broker) deliver(targets []router.Target, m *mqtt.Message) {
+	now := m.Created
+	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
+		b.screenTargets(targets)
+	}
+	for i := range targets {
+		t := &targets[i]
+		if t.Delivery.Message != nil {
+			cl := t.Subscriber.(*client)
+			if !cl.mayReceive(t.Delivery.Message) {
+				b.dropped(cl, m, hook.CauseNotAuthorized)
+				continue
+			}
+			b.enqueue(cl, t.Delivery, now)
+		}
+	}
+}
+
+// mayReceive checks a delivery against the receiver's grants.
+func (c *client) mayReceive(m *mqtt.Message) bool {
+	rights := c.rights.Load()
+	return rights == nil || rights.MayReceive(strings.TrimPrefix(m.Topic, c.mountpoint))
+}
+
+// enqueue puts one delivery into a session's queue and counts what became of
+// it and of others that had to go.
+func (b *Broker) enqueue(cl *client, d mqtt.Delivery, now time.Time) {
+	outcome, drops := cl.sess.Enqueue(d, now)
+	if outcome != session.Queued && outcome != session.DroppedOldest {
+		b.dropped(cl, d.Message, causeOf(outcome))
+	}
+	for i := range drops {
+		b.dropped(cl, drops[i].Delivery.Message, causeOf(drops[i].Cause))
+	}
+}
+
+func causeOf(o session.Outcome) hook.Cause {
+	switch o {
+	case session.DroppedOffline:
+		return hook.CauseOffline
+	case session.DroppedExpired:
+		return hook.CauseExpired
+	default:
+		return hook.CauseQueueFull
+	}
+}
+
+// screening is one delivery to show to the deliver hooks.
+type screening struct {
+	client   *client
+	info     *hook.Client
+	delivery *mqtt.Delivery
+	retained bool
+}
+
+// screenTargets shows the deliveries to connected receivers to the hooks; the
+// others are screened when they are sent.
+func (b *Broker) screenTargets(targets []router.Target) {
+	list := make([]screening, 0, len(targets))
+	for i := range targets {
+		cl := targets[i].Subscriber.(*client)
+		if cl.Online() {
+			list = append(list, screening{client: cl, info: cl.info.Load(), delivery: &targets[i].Delivery})
+		}
+	}
+	b.screen(list)
+}
+
+// screen asks the deliver hooks. A delivery that they stop is left with a nil
+// message.
+func (b *Broker) screen(list []screening) {
+	calls := make([]hook.Call, len(list))
+	refs := make([]*hook.Call, len(list))
+	for i, s := range list {
+		calls[i] = hook.Call{Client: s.info, Message: deliveryOf(*s.delivery), Receiver: s.client.id, Retained: s.retained}
+		refs[i] = &calls[i]
+	}
+	if len(refs) > 0 {
+		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointDeliver, Calls: refs})
+	}
+	for i, s := range list {
+		call := &calls[i]
+		d := s.delivery
+		d.Screened = true
+		if call.Verdict.Action == hook.Pass {
+			if call.Message != d.Message {
+				d.QoS = min(d.QoS, call.Message.QoS) // never above what was granted
+				d.Retain = call.Message.Retain
+				d.Message = call.Message
+			}
+			continue
+		}
+		b.dropped(s.client, d.Message, refusalCause(&call.Verdict))
+		d.Message = nil
+		if call.Verdict.Action == hook.Disconnect {
+			if c := s.client.current(); c != nil {
+				c.end(ending{kind: hook.ByServer, code: disconnectCode(call.Verdict.Code), reason: call.Verdict.Reason, serverReference: call.Verdict.ServerReference})
+			}
+		}
+	}
+}
+
+func disconnectCode(code mqtt.ReasonCode) mqtt.ReasonCode {
+	if !code.Failed() {
+		return mqtt.AdministrativeAction
+	}
+	return code
+}
+
+// unmount returns the message under the topic that the client knows it by.
+func (c *client) unmount(m *mqtt.Message) *mqtt.Message {
+	if c.mountpoint == "" {
+		return m
+	}
+	name, ok := strings.CutPrefix(m.Topic, c.mountpoint)
+	if !ok {
+		return m
+	}
+	cp := *m
+	cp.Topic = name
+	return &cp
+}
+
+// publishInternal takes a message that no connection brought (a will, the
+// server API) through hooks, retained store and router. cl is the client on
+// whose behalf it is, or nil.
+func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
+	call := hook.Call{Message: m}
+	var rights *hook.Rights
+	if cl != nil {
+		rights = cl.rights.Load()
+		if !rights.MayPublish(strings.TrimPrefix(m.Topic, cl.mountpoint), m.QoS, m.Retain) {
+			b.dropped(cl, m, hook.CauseNotAuthorized)
+			return 0, hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
+		}
+	}
+	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
+		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{&call}})
+		if call.Verdict.Action == hook.Pass && call.Message != m {
+			b.recheck(cl, rights, m, &call)
+		}
+	}
+	one := run{items: []inbound{{call: call}}}
+	one.retain(b)
+	it := &one.items[0]
+	if it.call.Verdict.Action != hook.Pass {
+		b.dropped(cl, m, refusalCause(&it.call.Verdict))
+		return 0, it.call.Verdict
+	}
+	n := b.route(nil, it.call.Message)
+	b.published(cl, it.call.Message, n)
+	return n, it.call.Verdict
+}

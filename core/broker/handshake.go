@@ -1,0 +1,352 @@
+package broker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// readAhead bounds what is read of a client while the validators decide; it is
+// read only to notice that the client hangs up.
+const readAhead = 16 << 10
+
+// handshake takes the connection from its first byte to CONNACK. It returns
+// false if the client is not connected; a refusal is then queued.
+func (c *conn) handshake() bool {
+	_ = c.nc.SetReadDeadline(time.Now().Add(c.b.limits.ConnectTimeout))
+	p, err := c.readConnect()
+	if err != nil {
+		c.refuseMalformed(err)
+		return false
+	}
+	c.version = p.Version
+	c.enc = packet.Encoder{Version: p.Version, MaxPacketSize: p.MaximumPacketSize, NoProblemInfo: !p.RequestProblemInfo}
+	if code, reason := c.checkConnect(p); code != mqtt.Success {
+		c.refuse(p.ClientID, &hook.Admission{Code: code, Reason: reason})
+		return false
+	}
+	adm, here := c.validate(p)
+	if !here {
+		return false
+	}
+	if adm.Code == mqtt.Success && p.Will != nil && !c.mayLeaveWill(p, adm) {
+		adm = &hook.Admission{Code: mqtt.NotAuthorized, Reason: "the will's topic is not granted"}
+	}
+	if adm.Code != mqtt.Success {
+		c.refuse(p.ClientID, adm)
+		return false
+	}
+	return c.establish(p, adm)
+}
+
+// readConnect waits for the first packet, which the decoder only accepts if it
+// is a CONNECT.
+func (c *conn) readConnect() (*packet.Connect, error) {
+	for {
+		p, err := c.dec.Next()
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			c.counts.packetsIn.Add(1)
+			return p.(*packet.Connect), nil
+		}
+		if err := c.dec.Fill(c.nc); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// refuseMalformed answers what is no good CONNECT, as far as it can be told
+// that an MQTT client sent it.
+func (c *conn) refuseMalformed(err error) {
+	var pe *packet.Error
+	if !errors.As(err, &pe) {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			c.b.log.Debug("no CONNECT in time", "peer", c.peer)
+		}
+		return
+	}
+	c.b.log.Info("connection refused", "peer", c.peer, "code", pe.Code.String(), "reason", pe.Detail)
+	if pe.Version == 0 || pe.Version != mqtt.V5 && pe.Code != mqtt.UnsupportedProtocolVersion && pe.Code != mqtt.ClientIdentifierNotValid {
+		return // 3.1.1 has no code for it: just close
+	}
+	c.version = pe.Version
+	c.enc = packet.Encoder{Version: pe.Version}
+	c.w.send(&packet.Connack{Code: pe.Code, Reason: pe.Detail})
+}
+
+// checkConnect checks what the decoder cannot.
+func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
+	switch w := p.Will; {
+	case p.HasAuthMethod:
+		return mqtt.BadAuthenticationMethod, "no enhanced authentication is offered"
+	case w == nil:
+	case topic.ValidateName(w.Topic) != nil, topic.Levels(w.Topic) > c.b.limits.TopicLevels,
+		strings.HasPrefix(w.Topic, sysPrefix):
+		return mqtt.TopicNameInvalid, "the will's topic is not valid"
+	case w.QoS > c.b.limits.MaxQoS:
+		return mqtt.QoSNotSupported, "the will's QoS is too high"
+	}
+	return mqtt.Success, ""
+}
+
+// validate asks the validators while it watches the connection. It returns
+// false if the client hung up.
+func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
+	in := c.connectInfo(p)
+	if !c.b.hooks.HasValidators() {
+		return c.b.hooks.Validate(c.ctx, in), true
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	_ = c.nc.SetReadDeadline(time.Time{})
+	left := make(chan error, 1)
+	go func() {
+		for c.dec.Buffered() < readAhead {
+			if err := c.dec.Fill(c.nc); err != nil {
+				left <- err
+				if !errors.Is(err, os.ErrDeadlineExceeded) {
+					cancel()
+				}
+				return
+			}
+		}
+		left <- nil
+	}()
+	adm := c.b.hooks.Validate(ctx, in)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // ends the watch
+	err := <-left
+	_ = c.nc.SetReadDeadline(time.Time{})
+	if c.ending() != nil || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, false
+	}
+	return adm, true
+}
+
+// connectInfo is what the validators are told.
+func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
+	in := &hook.Connect{
+		ConnectionID: c.id, ClientID: p.ClientID,
+		Username: p.Username, HasUsername: p.HasUsername, Password: p.Password, HasPassword: p.HasPassword,
+		Version: p.Version, CleanStart: p.CleanStart, KeepAlive: time.Duration(p.KeepAlive) * time.Second,
+		SessionExpiry: p.SessionExpiry, HasSessionExpiry: p.HasSessionExpiry,
+		ReceiveMaximum: p.ReceiveMaximum, MaximumPacketSize: p.MaximumPacketSize, TopicAliasMaximum: p.TopicAliasMaximum,
+		RequestResponseInfo: p.RequestResponseInfo, RequestProblemInfo: p.RequestProblemInfo,
+		User: p.User, AuthMethod: p.AuthMethod, AuthData: p.AuthData,
+		PeerAddress: c.peer, LocalAddress: c.nc.LocalAddr().String(), Listener: c.l.Name(), Transport: c.l.Transport(),
+	}
+	if p.Will != nil {
+		in.Will = willOf(p.Will, p.ClientID, "")
+	}
+	return in
+}
+
+func willOf(w *packet.Will, clientID, mountpoint string) *hook.Will {
+	return &hook.Will{
+		Delay: seconds(w.Delay),
+		Message: &mqtt.Message{
+			Topic: mountpoint + w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain,
+			Properties: w.Properties, Publisher: clientID, Origin: mqtt.FromWill, Created: time.Now(),
+		},
+	}
+}
+
+func (c *conn) mayLeaveWill(p *packet.Connect, adm *hook.Admission) bool {
+	rights := hook.NewRights(adm.Grants, p.ClientID, adm.Username)
+	return rights.MayPublish(p.Will.Topic, p.Will.QoS, p.Will.Retain)
+}
+
+// refuse queues the CONNACK of a refusal.
+func (c *conn) refuse(clientID string, adm *hook.Admission) {
+	c.b.stats.refusedConnections.Add(1)
+	attrs := []slog.Attr{
+		slog.String("client", clientID), slog.String("peer", c.peer), slog.String("code", adm.Code.String()),
+		slog.String("reason", adm.Reason),
+	}
+	if adm.By != "" {
+		attrs = append(attrs, slog.String("plugin", adm.By))
+	}
+	if adm.Err != nil {
+		attrs = append(attrs, slog.Any("error", adm.Err))
+	}
+	c.b.log.LogAttrs(c.ctx, slog.LevelInfo, "client refused", attrs...)
+	if c.b.hooks.Observes(hook.Refused) {
+		c.b.hooks.Emit(&hook.Event{
+			Kind: hook.Refused, Time: time.Now(), ClientID: clientID, ConnectionID: c.id, Code: adm.Code, Reason: adm.Reason,
+		})
+	}
+	if !adm.Close {
+		c.w.send(&packet.Connack{
+			Code: adm.Code, Reason: adm.Reason, User: adm.User, ServerReference: adm.ServerReference, AuthData: adm.AuthData,
+		})
+	}
+}
+
+// establish takes up or makes the session and queues CONNACK.
+func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
+	ack := &packet.Connack{}
+	id := p.ClientID
+	if id == "" {
+		id = adm.AssignedClientID
+		if id == "" {
+			id = "auto-" + rand.Text()
+		}
+		ack.AssignedClientID = id
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, c.b.limits.TakeoverTimeout)
+	defer cancel()
+	unlock, err := c.b.clients.lock(ctx, id)
+	if err != nil {
+		c.refuse(id, &hook.Admission{Code: mqtt.ServerBusy, Reason: "the session is being taken up by another connection"})
+		return false
+	}
+	defer unlock()
+	cl, refusal := c.b.takeUp(ctx, id, p.CleanStart, adm)
+	if refusal != nil {
+		c.refuse(id, refusal)
+		return false
+	}
+	c.attach(cl, p, adm, ack)
+	return true
+}
+
+// takeUp returns the session of a client identifier, without a connection: the
+// one that exists, or nil if a new one has to be made. The caller has the turn.
+func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Admission) (*client, *hook.Admission) {
+	cl := b.clients.get(id)
+	if cl == nil {
+		return nil, nil
+	}
+	if cl.principal != adm.Username || cl.mountpoint != adm.Mountpoint {
+		return nil, &hook.Admission{Code: mqtt.ClientIdentifierNotValid, Reason: "the client identifier belongs to another user"}
+	}
+	taken := false
+	if old := cl.current(); old != nil {
+		taken = true
+		old.end(ending{kind: hook.TakenOver, code: mqtt.SessionTakenOver, reason: "another connection took the session over"}) // [MQTT-3.1.4-3]
+		select {
+		case <-old.done:
+		case <-ctx.Done():
+			return nil, &hook.Admission{Code: mqtt.ServerBusy, Reason: "the session's last connection did not end in time"}
+		}
+	}
+	cl.mu.Lock()
+	over := cl.expiry == 0 || cl.expiry != neverExpires && !taken && time.Since(cl.since) >= seconds(cl.expiry)
+	cl.mu.Unlock()
+	if clean || over {
+		cl.endSession(over)
+		return nil, nil
+	}
+	cl.mu.Lock()
+	if cl.timer != nil {
+		cl.timer.Stop()
+		cl.timer = nil
+	}
+	will := cl.will
+	cl.will = nil
+	cl.mu.Unlock()
+	if will != nil && will.Delay == 0 {
+		b.publishWill(cl, will)
+	}
+	if taken && b.hooks.Observes(hook.SessionTakenOver) {
+		b.emit(cl, &hook.Event{Kind: hook.SessionTakenOver})
+	}
+	return cl, nil
+}
+
+// attach binds the connection to its session (a new one if cl is nil) and
+// queues CONNACK before anything else can be sent. The caller has the turn.
+func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) {
+	b := c.b
+	id := p.ClientID
+	if ack.AssignedClientID != "" {
+		id = ack.AssignedClientID
+	}
+	lim := c.negotiate(p, adm, ack)
+	ack.SessionPresent = cl != nil
+	c.resumed = cl != nil
+	if cl == nil {
+		cl = newClient(b, id, adm, lim)
+		b.clients.put(cl)
+	} else {
+		cl.sess.SetLimits(lim)
+	}
+	expiry := c.sessionExpiry(p, adm, ack)
+	c.client = cl
+	c.rights = hook.NewRights(adm.Grants, id, adm.Username)
+	c.info = &hook.Client{
+		ConnectionID: c.id, ID: id, Username: adm.Username, Version: p.Version, PeerAddress: c.peer,
+		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items,
+	}
+	cl.info.Store(c.info)
+	cl.rights.Store(c.rights)
+	cl.mu.Lock()
+	cl.conn, cl.expiry = c, expiry
+	if p.Will != nil {
+		cl.will = willOf(p.Will, id, adm.Mountpoint)
+	}
+	cl.mu.Unlock()
+	c.narrow(cl, ack.SessionPresent)
+	c.w.send(ack)
+	c.session(p, adm, lim.InFlight)
+}
+
+func newClient(b *Broker, id string, adm *hook.Admission, lim session.Limits) *client {
+	return &client{
+		b: b, id: id, principal: adm.Username, mountpoint: adm.Mountpoint,
+		created: time.Now(), sess: session.New(id, lim),
+	}
+}
+
+// narrow ends what a session kept and the new grants no longer cover.
+func (c *conn) narrow(cl *client, resumed bool) {
+	if !resumed || c.rights == nil {
+		return
+	}
+	for _, sub := range cl.sess.Subscriptions() {
+		plain, code := c.checkFilter(sub.Filter)
+		own, ok := strings.CutPrefix(plain, cl.mountpoint)
+		if code == mqtt.Success && ok {
+			if _, granted := c.rights.MaySubscribe(own); granted {
+				continue
+			}
+		}
+		c.b.router.Unsubscribe(cl, sub.Filter)
+		cl.sess.Unsubscribe(sub.Filter)
+	}
+	removed := cl.sess.Filter(func(d mqtt.Delivery) bool { return cl.mayReceive(d.Message) })
+	c.b.stats.dropped(hook.CauseNotAuthorized, removed)
+}
+
+// afterConnect starts what a connected client has: its writer, its events, the
+// end of the validators' decision.
+func (c *conn) afterConnect() {
+	b := c.b
+	b.stats.clients.Add(1)
+	b.stats.connects.Add(1)
+	b.log.Info("client connected", "client", c.client.id, "peer", c.peer, "version", c.version.String(),
+		"user", c.info.Username, "listener", c.l.Name())
+	if c.resumed {
+		if b.hooks.Observes(hook.SessionResumed) {
+			b.emit(c.client, &hook.Event{Kind: hook.SessionResumed})
+		}
+	} else if b.hooks.Observes(hook.SessionCreated) {
+		b.emit(c.client, &hook.Event{Kind: hook.SessionCreated})
+	}
+	if b.hooks.Observes(hook.Connected) {
+		b.emit(c.client, &hook.Event{Kind: hook.Connected})
+	}
+	c.w.kick()
+	c.handleEarly()
+}

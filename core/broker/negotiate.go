@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
+)
+
+// negotiate combines the broker's limits with the validators', applies them to
+// the connection and tells the client in CONNACK.
+func (c *conn) negotiate(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
+	l, v := &c.b.limits, &adm.Limits
+	c.limits = connLimits{maxQoS: least(l.MaxQoS, v.MaximumQoS), subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount)}
+	packetSize := least(l.PacketSize, v.MaximumPacketSize)
+	c.dec.SetMaxPacketSize(packetSize)
+	c.pace.set(v.MessagesPerSecond, v.BytesPerSecond)
+	lim := session.Limits{
+		QueueMessages: least(l.QueueMessages, v.QueueMessages), QueueBytes: least(l.QueueBytes, v.QueueBytes),
+		InFlight: l.InFlight, ReceiveMaximum: least(l.ReceiveMaximum, v.ReceiveMaximum),
+		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
+		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
+	}
+	ack.MaximumPacketSize = packetSize
+	ack.ReceiveMaximum = lim.ReceiveMaximum
+	ack.TopicAliasMaximum = lim.AliasMaximum
+	if c.limits.maxQoS < mqtt.ExactlyOnce {
+		ack.MaximumQoS, ack.HasMaximumQoS = c.limits.maxQoS, true
+	}
+	ack.User, ack.AuthData = adm.User, adm.AuthData
+	c.keepAlive = c.agreeKeepAlive(p, adm, ack)
+	return lim
+}
+
+// agreeKeepAlive caps the keep-alive of clients that can be told so
+// [MQTT-3.1.2-21].
+func (c *conn) agreeKeepAlive(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) time.Duration {
+	limit := c.b.limits.KeepAlive
+	if v := adm.Limits.KeepAlive; v != nil && (limit == 0 || *v < limit) {
+		limit = *v
+	}
+	keepAlive := p.KeepAlive
+	if p.Version == mqtt.V5 && limit > 0 && (keepAlive == 0 || keepAlive > limit) {
+		keepAlive = limit
+		ack.ServerKeepAlive, ack.HasServerKeepAlive = limit, true
+	}
+	return time.Duration(keepAlive) * time.Second
+}
+
+// sessionExpiry returns how long the session outlives the connection, and tells
+// the client if it is less than it asked for.
+func (c *conn) sessionExpiry(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) uint32 {
+	limit := least(c.b.limits.SessionExpiry, adm.Limits.SessionExpiry)
+	if p.Version != mqtt.V5 {
+		if p.CleanStart {
+			return 0
+		}
+		return limit
+	}
+	if p.SessionExpiry > limit {
+		ack.SessionExpiry, ack.HasSessionExpiry = limit, true
+		return limit
+	}
+	return p.SessionExpiry
+}
+
+// session attaches the protocol state; from now on messages may be written.
+func (c *conn) session(p *packet.Connect, adm *hook.Admission, inFlight uint16) {
+	c.aliases = p.TopicAliasMaximum > 0
+	c.client.sess.Attach(session.Attachment{
+		Version: p.Version, ReceiveMaximum: p.ReceiveMaximum, AliasMaximum: p.TopicAliasMaximum,
+		MaxInFlight: inFlight, Wake: c.w.kick,
+	})
+	if adm.ValidFor > 0 {
+		c.validity = time.AfterFunc(adm.ValidFor, func() {
+			c.end(ending{kind: hook.ByServer, code: mqtt.NotAuthorized, reason: "the decision to admit this client has expired"})
+		})
+	}
+}
+
+func least[T interface {
+	~int | ~uint8 | ~uint16 | ~uint32
+}](limit T, narrower *T) T {
+	if narrower != nil && *narrower < limit {
+		return *narrower
+	}
+	return limit
+}

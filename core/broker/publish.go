@@ -1,0 +1,304 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// maxRun bounds the publishes that are handled together.
+const maxRun = 64
+
+// sysPrefix begins the topics that only the broker publishes to.
+const sysPrefix = "$SYS/"
+
+// inbound is one PUBLISH on its way through the broker.
+type inbound struct {
+	id        uint16
+	qos       mqtt.QoS // of the packet: the acknowledgement's
+	duplicate bool     // QoS 2, already handled: answer again
+	call      hook.Call
+	receivers int
+}
+
+// run is a run of PUBLISH packets that one read brought. They are authorised,
+// intercepted, stored, routed and acknowledged together and in order.
+type run struct {
+	items   []inbound
+	calls   []*hook.Call
+	targets []router.Target
+}
+
+// add checks a PUBLISH against the protocol and puts it into the run.
+func (r *run) add(c *conn, p *packet.Publish) *ending {
+	name, code := c.client.sess.ResolveAlias(p.Message.Topic, p.Alias, p.HasAlias)
+	if code != mqtt.Success {
+		return r.stop(c, code, "topic alias is not valid")
+	}
+	p.Message.Topic = name
+	if err := topic.ValidateName(name); err != nil {
+		return r.stop(c, mqtt.TopicNameInvalid, err.Error())
+	}
+	if topic.Levels(name) > c.b.limits.TopicLevels {
+		return r.stop(c, mqtt.TopicNameInvalid, "topic has too many levels")
+	}
+	if p.Message.QoS > c.limits.maxQoS {
+		return r.stop(c, mqtt.QoSNotSupported, "QoS is above the granted maximum") // [MQTT-3.2.2-11]
+	}
+	receipt, code := c.client.sess.Receive(p.ID, p.Message.QoS)
+	if code != mqtt.Success {
+		return r.stop(c, code, "more unacknowledged messages than the receive maximum")
+	}
+	c.counts.messagesIn.Add(1)
+	c.pace.count(len(p.Message.Payload) + len(name))
+	m := &p.Message
+	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, time.Now()
+	it := inbound{id: p.ID, qos: m.QoS, duplicate: receipt == session.Duplicate}
+	it.call.Client = c.info
+	it.call.Message = m
+	c.authorize(&it)
+	if c.client.mountpoint != "" {
+		m.Topic = c.client.mounted(name)
+	}
+	r.items = append(r.items, it)
+	if len(r.items) >= maxRun {
+		return r.flush(c)
+	}
+	return nil
+}
+
+// stop handles what came before an illegal PUBLISH, then ends the connection.
+func (r *run) stop(c *conn, code mqtt.ReasonCode, reason string) *ending {
+	if e := r.flush(c); e != nil {
+		return e
+	}
+	return &ending{kind: hook.ByServer, code: code, reason: reason}
+}
+
+// authorize checks a publish, its topic still the client's, before the hooks.
+func (c *conn) authorize(it *inbound) {
+	if it.duplicate {
+		it.call.Verdict.Action = hook.Drop // handled when it first came
+		return
+	}
+	m := it.call.Message
+	if strings.HasPrefix(m.Topic, sysPrefix) || !c.rights.MayPublish(m.Topic, m.QoS, m.Retain) {
+		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
+	}
+}
+
+// flush takes the run through hooks, retained store and router, and
+// acknowledges it. The returned ending is that of the connection, if a hook or
+// an outage demands it.
+func (r *run) flush(c *conn) *ending {
+	if len(r.items) == 0 {
+		return nil
+	}
+	b := c.b
+	r.intercept(c)
+	r.retain(b)
+	for i := range r.items {
+		it := &r.items[i]
+		if it.call.Verdict.Action == hook.Pass {
+			it.receivers = b.route(&r.targets, it.call.Message)
+			b.published(c.client, it.call.Message, it.receivers)
+		} else if !it.duplicate {
+			b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
+		}
+	}
+	var end *ending
+	for i := range r.items {
+		if end = c.acknowledge(&r.items[i]); end != nil {
+			break
+		}
+	}
+	clear(r.items)
+	r.items = r.items[:0]
+	return end
+}
+
+// intercept asks the interceptors and checks again what they changed.
+func (r *run) intercept(c *conn) {
+	b := c.b
+	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
+		return
+	}
+	r.calls = r.calls[:0]
+	for i := range r.items {
+		if it := &r.items[i]; it.call.Verdict.Action == hook.Pass {
+			r.calls = append(r.calls, &it.call)
+		}
+	}
+	if len(r.calls) == 0 {
+		return
+	}
+	var before [maxRun]*mqtt.Message
+	for i, call := range r.calls {
+		before[i] = call.Message
+	}
+	b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
+	for i, call := range r.calls {
+		if call.Verdict.Action == hook.Pass && call.Message != before[i] {
+			b.recheck(c.client, c.rights, before[i], call)
+		}
+	}
+	clear(r.calls)
+}
+
+// recheck authorises what an interceptor changed, for a rule must not reach
+// further than the client on whose behalf it acts.
+func (b *Broker) recheck(cl *client, rights *hook.Rights, before *mqtt.Message, call *hook.Call) {
+	m := call.Message
+	if m.Topic == before.Topic && m.QoS == before.QoS && m.Retain == before.Retain {
+		return
+	}
+	refuse := func(code mqtt.ReasonCode, reason string) {
+		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: code, Reason: reason}
+	}
+	if topic.ValidateName(m.Topic) != nil || topic.Levels(m.Topic) > b.limits.TopicLevels || !m.QoS.Valid() {
+		refuse(mqtt.ImplementationSpecificError, "a plugin made the message illegal")
+		return
+	}
+	mount := ""
+	if cl != nil {
+		mount = cl.mountpoint
+	}
+	name, ok := strings.CutPrefix(m.Topic, mount)
+	if !ok || strings.HasPrefix(name, sysPrefix) || !rights.MayPublish(name, m.QoS, m.Retain) {
+		refuse(mqtt.NotAuthorized, "a plugin changed the message to what the client may not publish")
+	}
+}
+
+// retain stores the retained messages of the run and waits until they are as
+// durable as the store promises; one that could not be stored is refused.
+func (r *run) retain(b *Broker) {
+	var last uint64
+	for i := range r.items {
+		call := &r.items[i].call
+		if call.Verdict.Action != hook.Pass || !call.Message.Retain {
+			continue
+		}
+		rev, err := b.setRetained(call.Message)
+		if err != nil {
+			call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: err.Error(), By: "retained store"}
+			continue
+		}
+		last = rev
+	}
+	if last == 0 {
+		return
+	}
+	if err := b.waitRetained(last); err != nil {
+		for i := range r.items {
+			if call := &r.items[i].call; call.Verdict.Action == hook.Pass && call.Message.Retain {
+				call.Verdict = hook.CallVerdict{
+					Action: hook.Refuse, Code: mqtt.ImplementationSpecificError,
+					Reason: "the retained message could not be stored", By: "retained store", Failed: true,
+				}
+			}
+		}
+	}
+}
+
+func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
+	rev, err := b.retained.Set(m, m.Created)
+	if err != nil {
+		return 0, err
+	}
+	kind := hook.RetainedChanged
+	if len(m.Payload) == 0 {
+		kind = hook.RetainedCleared
+	}
+	if b.hooks.Observes(kind) {
+		b.emit(nil, &hook.Event{Kind: kind, Message: m, ClientID: m.Publisher})
+	}
+	return rev, nil
+}
+
+func (b *Broker) waitRetained(revision uint64) error {
+	ctx, cancel := context.WithTimeout(b.hookContext(), b.limits.StoreTimeout)
+	defer cancel()
+	return b.retained.Wait(ctx, revision)
+}
+
+// retainedMessage looks in both trees.
+func (b *Broker) retainedMessage(name string, now time.Time) (*mqtt.Message, bool) {
+	if strings.HasPrefix(name, sysPrefix) {
+		return b.sys.Get(name, now)
+	}
+	return b.retained.Get(name, now)
+}
+
+// acknowledge answers one PUBLISH. A message that no hook could decide about is
+// not acknowledged to an MQTT 3 client: it sends it again on a new connection,
+// for its protocol has no way to say no.
+func (c *conn) acknowledge(it *inbound) *ending {
+	v := &it.call.Verdict
+	if v.Action == hook.Disconnect {
+		code := v.Code
+		if !code.Failed() {
+			code = mqtt.AdministrativeAction
+		}
+		return &ending{kind: hook.ByServer, code: code, reason: v.Reason, serverReference: v.ServerReference}
+	}
+	if it.qos == mqtt.AtMostOnce {
+		return nil
+	}
+	if v.Failed && c.version != mqtt.V5 {
+		return &ending{kind: hook.ByServer, code: v.Code, reason: v.Reason}
+	}
+	kind := packet.PUBACK
+	if it.qos == mqtt.ExactlyOnce {
+		kind = packet.PUBREC
+	}
+	ack := packet.Ack{Kind: kind, ID: it.id}
+	switch {
+	case it.duplicate:
+		ack.Code = c.client.sess.ReceivedCode(it.id)
+	case v.Action == hook.Refuse:
+		ack.Code, ack.Reason, ack.User = publishCode(v.Code), v.Reason, v.User
+	case v.Action == hook.Pass && it.receivers == 0:
+		ack.Code = mqtt.NoMatchingSubscribers
+	}
+	if c.version != mqtt.V5 {
+		ack = packet.Ack{Kind: kind, ID: it.id}
+	}
+	if !it.duplicate {
+		c.client.sess.Acknowledge(it.id, it.qos, ack.Code)
+	}
+	c.w.send(&ack)
+	return nil
+}
+
+// publishCode returns a reason code that PUBACK and PUBREC may carry.
+func publishCode(code mqtt.ReasonCode) mqtt.ReasonCode {
+	switch code {
+	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicNameInvalid,
+		mqtt.PacketIdentifierInUse, mqtt.QuotaExceeded, mqtt.PayloadFormatInvalid:
+		return code
+	case mqtt.Success:
+		return mqtt.NotAuthorized
+	default:
+		return mqtt.UnspecifiedError
+	}
+}
+
+func refusalCause(v *hook.CallVerdict) hook.Cause {
+	switch {
+	case v.By == "retained store":
+		return hook.CauseStore
+	case v.Failed:
+		return hook.CauseFailed
+	case v.By != "":
+		return hook.CauseHook
+	default:
+		return hook.CauseNotAuthorized
+	}
+}

@@ -1,0 +1,292 @@
+package broker
+
+import (
+	"strings"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// asked is one filter of a SUBSCRIBE on its way through the broker.
+type asked struct {
+	call hook.Call // Subscription.Filter is the mounted one
+	code mqtt.ReasonCode
+	keep bool // subscribe; false with a granted code: say yes and do nothing
+	had  bool // the subscription existed
+}
+
+// subscribe handles SUBSCRIBE: grants, hooks, grants again for what they
+// changed, table, SUBACK, retained messages.
+func (c *conn) subscribe(p *packet.Subscribe) *ending {
+	list := make([]asked, len(p.Subscriptions))
+	for i, sub := range p.Subscriptions {
+		c.admit(&list[i], sub, p.User)
+	}
+	end := c.interceptSubscribe(list)
+	ack := packet.Suback{ID: p.ID, Codes: make([]mqtt.ReasonCode, len(list))}
+	for i := range list {
+		a := &list[i]
+		if a.keep {
+			c.enter(a)
+		}
+		ack.Codes[i] = a.code
+		if a.code.Failed() && ack.Reason == "" {
+			ack.Reason = a.call.Verdict.Reason
+		}
+		ack.User = append(ack.User, a.call.Verdict.User...)
+	}
+	c.w.send(&ack)
+	for i := range list {
+		if a := &list[i]; a.keep {
+			c.sendRetained(a)
+		}
+	}
+	return end
+}
+
+// admit checks one filter before the hooks.
+func (c *conn) admit(a *asked, sub mqtt.Subscription, user []mqtt.UserProperty) {
+	a.call = hook.Call{Client: c.info, Subscription: sub, User: user}
+	plain, code := c.checkFilter(sub.Filter)
+	if code == mqtt.Success {
+		code = c.checkGrant(&a.call.Subscription, plain)
+	}
+	a.code, a.keep = code, !code.Failed()
+	a.call.Subscription.Filter = c.mountFilter(sub.Filter)
+}
+
+// checkFilter returns the filter without $share/GROUP/, or why it is refused.
+func (c *conn) checkFilter(filter string) (plain string, code mqtt.ReasonCode) {
+	if topic.ValidateFilter(filter) != nil || topic.Levels(filter) > c.b.limits.TopicLevels {
+		return "", mqtt.TopicFilterInvalid
+	}
+	sh, shared, err := topic.ParseShared(filter)
+	switch {
+	case err != nil:
+		return "", mqtt.TopicFilterInvalid
+	case shared:
+		return sh.Filter, mqtt.Success
+	default:
+		return filter, mqtt.Success
+	}
+}
+
+// checkGrant lowers the QoS to what is granted, or says that nothing is. The
+// code of a subscription that may be made is the granted QoS.
+func (c *conn) checkGrant(sub *mqtt.Subscription, plain string) mqtt.ReasonCode {
+	best, ok := c.rights.MaySubscribe(plain)
+	if !ok {
+		return mqtt.NotAuthorized
+	}
+	sub.QoS = min(sub.QoS, best, c.limits.maxQoS)
+	return mqtt.ReasonCode(sub.QoS)
+}
+
+func (c *conn) mountFilter(filter string) string {
+	if c.client.mountpoint == "" {
+		return filter
+	}
+	if sh, shared, err := topic.ParseShared(filter); err == nil && shared {
+		return "$share/" + sh.Group + "/" + c.client.mounted(sh.Filter)
+	}
+	return c.client.mounted(filter)
+}
+
+// interceptSubscribe asks the hooks about the filters that the grants permit.
+func (c *conn) interceptSubscribe(list []asked) *ending {
+	b := c.b
+	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointSubscribe) {
+		return nil
+	}
+	calls := make([]*hook.Call, 0, len(list))
+	which := make([]*asked, 0, len(list))
+	before := make([]mqtt.Subscription, 0, len(list))
+	for i := range list {
+		if a := &list[i]; a.keep {
+			calls = append(calls, &a.call)
+			which = append(which, a)
+			before = append(before, a.call.Subscription)
+		}
+	}
+	if len(calls) == 0 {
+		return nil
+	}
+	b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
+	var end *ending
+	for i, a := range which {
+		if e := c.settle(a, before[i]); e != nil && end == nil {
+			end = e
+		}
+	}
+	return end
+}
+
+// settle turns a hook's verdict into a code.
+func (c *conn) settle(a *asked, before mqtt.Subscription) *ending {
+	v := &a.call.Verdict
+	switch v.Action {
+	case hook.Pass:
+		if a.call.Subscription != before {
+			c.recheckSubscription(a, before)
+		}
+		return nil
+	case hook.Drop:
+		a.keep = false // the client is told yes, as the hook wants
+		return nil
+	case hook.Disconnect:
+		a.keep, a.code = false, subscribeCode(v.Code)
+		return &ending{kind: hook.ByServer, code: disconnectCode(v.Code), reason: v.Reason, serverReference: v.ServerReference}
+	default:
+		a.keep, a.code = false, subscribeCode(v.Code)
+		return nil
+	}
+}
+
+// recheckSubscription authorises what a hook made of a filter.
+func (c *conn) recheckSubscription(a *asked, before mqtt.Subscription) {
+	sub := &a.call.Subscription
+	if sub.Filter == before.Filter {
+		sub.QoS = min(sub.QoS, before.QoS)
+		a.code = mqtt.ReasonCode(sub.QoS)
+		return
+	}
+	plain, code := c.checkFilter(sub.Filter)
+	if code == mqtt.Success {
+		own, ok := strings.CutPrefix(plain, c.client.mountpoint)
+		if !ok {
+			code = mqtt.NotAuthorized
+		} else {
+			code = c.checkGrant(sub, own)
+		}
+	}
+	a.code, a.keep = code, !code.Failed()
+}
+
+// enter puts a subscription into the session and the router's table.
+func (c *conn) enter(a *asked) {
+	sub := a.call.Subscription
+	sess := c.client.sess
+	if _, existed := sess.Subscription(sub.Filter); !existed && len(sess.Subscriptions()) >= c.limits.subscriptions {
+		a.keep, a.code = false, mqtt.QuotaExceeded
+		return
+	}
+	if _, err := c.b.router.Subscribe(c.client, sub); err != nil {
+		a.keep, a.code = false, mqtt.TopicFilterInvalid
+		return
+	}
+	a.had = sess.Subscribe(sub)
+	if c.b.hooks.Observes(hook.Subscribed) {
+		c.b.emit(c.client, &hook.Event{Kind: hook.Subscribed, Subscription: sub, Code: a.code})
+	}
+}
+
+// sendRetained queues the retained messages that a new subscription brings
+// [MQTT-3.8.4-4], by its Retain Handling [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
+// Shared subscriptions bring none.
+func (c *conn) sendRetained(a *asked) {
+	sub := a.call.Subscription
+	if sub.RetainHandling == mqtt.RetainDoNotSend || sub.RetainHandling == mqtt.RetainSendIfNew && a.had {
+		return
+	}
+	if _, shared, _ := topic.ParseShared(sub.Filter); shared {
+		return
+	}
+	var ids []uint32
+	if sub.ID != 0 {
+		ids = []uint32{sub.ID}
+	}
+	now := time.Now()
+	var ds []mqtt.Delivery
+	collect := func(m *mqtt.Message) bool {
+		if !c.client.mayReceive(m) || sub.NoLocal && m.Publisher == c.client.id {
+			return true
+		}
+		ds = append(ds, mqtt.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true, SubscriptionIDs: ids})
+		return true
+	}
+	c.b.retained.Match(sub.Filter, now, collect)
+	c.b.sys.Match(sub.Filter, now, collect)
+	if len(ds) > 0 {
+		c.w.feedRetained(ds)
+	}
+}
+
+// unsubscribe handles UNSUBSCRIBE.
+func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
+	b := c.b
+	calls := make([]hook.Call, len(p.Filters))
+	refs := make([]*hook.Call, len(p.Filters))
+	for i, f := range p.Filters {
+		calls[i] = hook.Call{Client: c.info, Subscription: mqtt.Subscription{Filter: c.mountFilter(f)}, User: p.User}
+		refs[i] = &calls[i]
+	}
+	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointUnsubscribe) {
+		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointUnsubscribe, Calls: refs})
+	}
+	ack := packet.Unsuback{ID: p.ID, Codes: make([]mqtt.ReasonCode, len(calls))}
+	var end *ending
+	for i, f := range p.Filters {
+		v := &calls[i].Verdict
+		switch v.Action {
+		case hook.Pass:
+			ack.Codes[i] = c.leave(c.mountFilter(f), f)
+		case hook.Refuse:
+			ack.Codes[i] = unsubscribeCode(v.Code)
+		case hook.Disconnect:
+			ack.Codes[i] = unsubscribeCode(v.Code)
+			end = &ending{kind: hook.ByServer, code: disconnectCode(v.Code), reason: v.Reason, serverReference: v.ServerReference}
+		case hook.Drop:
+		}
+		if ack.Codes[i].Failed() && ack.Reason == "" {
+			ack.Reason = v.Reason
+		}
+		ack.User = append(ack.User, v.User...)
+	}
+	c.w.send(&ack)
+	return end
+}
+
+// leave takes a subscription out of the session and the table.
+func (c *conn) leave(mounted, filter string) mqtt.ReasonCode {
+	if topic.ValidateFilter(filter) != nil {
+		return mqtt.TopicFilterInvalid
+	}
+	c.b.router.Unsubscribe(c.client, mounted)
+	if !c.client.sess.Unsubscribe(mounted) {
+		return mqtt.NoSubscriptionExisted
+	}
+	if c.b.hooks.Observes(hook.Unsubscribed) {
+		c.b.emit(c.client, &hook.Event{Kind: hook.Unsubscribed, Subscription: mqtt.Subscription{Filter: mounted}})
+	}
+	return mqtt.Success
+}
+
+// subscribeCode returns a failure code that SUBACK may carry.
+func subscribeCode(code mqtt.ReasonCode) mqtt.ReasonCode {
+	switch code {
+	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicFilterInvalid,
+		mqtt.PacketIdentifierInUse, mqtt.QuotaExceeded, mqtt.SharedSubNotSupported,
+		mqtt.SubscriptionIDsNotSupported, mqtt.WildcardSubNotSupported:
+		return code
+	case mqtt.Success:
+		return mqtt.NotAuthorized
+	default:
+		return mqtt.UnspecifiedError
+	}
+}
+
+// unsubscribeCode returns a failure code that UNSUBACK may carry.
+func unsubscribeCode(code mqtt.ReasonCode) mqtt.ReasonCode {
+	switch code {
+	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicFilterInvalid,
+		mqtt.PacketIdentifierInUse:
+		return code
+	case mqtt.Success:
+		return mqtt.NotAuthorized
+	default:
+		return mqtt.UnspecifiedError
+	}
+}

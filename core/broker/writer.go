@@ -1,0 +1,326 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
+)
+
+const (
+	writeBatch     = 64
+	writeBufSize   = 64 << 10
+	controlBufKeep = 4 << 10
+)
+
+// writer is the sending half of a connection. Answers (control packets) are
+// appended to a buffer by the reader; messages wait in the session. A goroutine
+// that writes both is started by kick and ends when there is nothing left, so
+// that an idle connection has none.
+type writer struct {
+	c *conn
+
+	mu      sync.Mutex // guards the fields below
+	control []byte     // encoded answers
+	running bool
+	again   bool // kicked while running
+	stopped bool // no further start
+	failed  bool // the network gave up: nothing is written any more
+	last    bool // the last answer is queued: no message after it
+	idle    chan struct{}
+	room    chan struct{} // not nil: closed when control was taken
+
+	// What follows belongs to the running goroutine.
+	batch []session.Outgoing
+	feed  []mqtt.Delivery // retained messages for new subscriptions
+}
+
+func (w *writer) init(c *conn) {
+	w.c = c
+	w.idle = make(chan struct{})
+	close(w.idle)
+}
+
+// send queues an answer. It is written at the next kick. Called by the reader.
+func (w *writer) send(p packet.Packet) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// What is too large for the client even when shortened is not sent: the
+	// protocol offers nothing better [MQTT-3.1.2-24].
+	w.control, _ = w.c.enc.Append(w.control, p)
+	w.c.countOut()
+}
+
+// sendLast queues the last answer, if there is one, and lets nothing follow it
+// [MQTT-3.14.4-1].
+func (w *writer) sendLast(p packet.Packet) {
+	if p != nil {
+		w.send(p)
+	}
+	w.mu.Lock()
+	w.last = true
+	w.mu.Unlock()
+}
+
+// feedRetained queues retained messages for a new subscription. They do not
+// count against the session's queue until there is room for them.
+func (w *writer) feedRetained(ds []mqtt.Delivery) {
+	w.mu.Lock()
+	w.feed = append(w.feed, ds...)
+	w.mu.Unlock()
+}
+
+// kick makes sure that what is queued gets written. It does not block and may
+// be called from any goroutine.
+func (w *writer) kick() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.stopped:
+	case w.running:
+		w.again = true
+	default:
+		w.running = true
+		w.idle = make(chan struct{})
+		go w.run()
+	}
+}
+
+// waitRoom blocks the reader while the client does not take its answers. It
+// returns false when ctx ends.
+func (w *writer) waitRoom(ctx context.Context, limit int) bool {
+	w.mu.Lock()
+	if len(w.control) < limit || w.failed {
+		w.mu.Unlock()
+		return ctx.Err() == nil
+	}
+	room := make(chan struct{})
+	w.room = room
+	w.mu.Unlock()
+	select {
+	case <-room:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// farewell bounds all further writing, writes what is queued and lets no
+// writer start afterwards.
+func (w *writer) farewell(timeout time.Duration) {
+	_ = w.c.nc.SetWriteDeadline(time.Now().Add(timeout))
+	w.kick()
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
+	w.wait()
+}
+
+// wait returns when no writer runs.
+func (w *writer) wait() {
+	w.mu.Lock()
+	idle := w.idle
+	w.mu.Unlock()
+	<-idle
+}
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeBufSize); return &b }}
+
+// run writes until there is nothing left.
+func (w *writer) run() {
+	bufp := writeBuffers.Get().(*[]byte)
+	buf := (*bufp)[:0]
+	for {
+		buf = w.collect(buf[:0])
+		if len(buf) > 0 {
+			w.write(buf)
+			continue // if it failed, collect finds nothing from now on
+		}
+		w.mu.Lock()
+		if w.again {
+			w.again = false
+			w.mu.Unlock()
+			continue
+		}
+		w.running = false
+		close(w.idle)
+		w.mu.Unlock()
+		break
+	}
+	if cap(buf) <= 4*writeBufSize {
+		*bufp = buf[:0]
+		writeBuffers.Put(bufp)
+	}
+}
+
+func (w *writer) write(buf []byte) {
+	n, err := w.c.nc.Write(buf)
+	w.c.counts.bytesOut.Add(uint64(n))
+	w.c.b.stats.bytesOut.Add(uint64(n))
+	if err == nil {
+		return
+	}
+	w.mu.Lock()
+	w.failed = true
+	w.mu.Unlock()
+	if !errors.Is(err, net.ErrClosed) {
+		w.c.end(ending{kind: hook.Lost, silent: true, err: err})
+	}
+}
+
+// collect appends everything that can be sent now, answers first, up to about
+// one buffer.
+func (w *writer) collect(buf []byte) []byte {
+	w.mu.Lock()
+	if w.failed {
+		w.control = nil
+		w.releaseRoom()
+		w.mu.Unlock()
+		return buf
+	}
+	buf = append(buf, w.control...)
+	if cap(w.control) > controlBufKeep {
+		w.control = nil
+	} else {
+		w.control = w.control[:0]
+	}
+	w.releaseRoom()
+	last := w.last
+	w.mu.Unlock()
+	if last || w.c.client == nil {
+		return buf
+	}
+	now := time.Now()
+	for len(buf) < writeBufSize {
+		w.batch = w.c.client.sess.Next(w.batch[:0], writeBatch, now, w.expired)
+		if len(w.batch) == 0 && !w.feedSome(now) {
+			break
+		}
+		w.screen()
+		for i := range w.batch {
+			buf = w.encode(buf, &w.batch[i], now)
+		}
+		clear(w.batch)
+	}
+	if cap(w.batch) > writeBatch {
+		w.batch = nil
+	}
+	return buf
+}
+
+// releaseRoom wakes a reader that waits. The caller holds mu.
+func (w *writer) releaseRoom() {
+	if w.room != nil {
+		close(w.room)
+		w.room = nil
+	}
+}
+
+func (w *writer) expired(m *mqtt.Message) { w.c.b.dropped(w.c.client, m, hook.CauseExpired) }
+
+// feedSome moves retained messages into the session's queue while it has room,
+// and reports whether it moved any. One that was replaced meanwhile is left
+// out: its successor was routed to the subscription, and the older must not
+// come after it.
+func (w *writer) feedSome(now time.Time) bool {
+	w.mu.Lock()
+	n := min(len(w.feed), writeBatch)
+	messages, bytes := w.c.client.sess.QueueLen()
+	if messages > 0 || bytes > 0 || n == 0 {
+		w.mu.Unlock()
+		return false
+	}
+	some := w.feed[:n:n]
+	w.feed = w.feed[n:]
+	if len(w.feed) == 0 {
+		w.feed = nil
+	}
+	w.mu.Unlock()
+	for _, d := range some {
+		if cur, ok := w.c.b.retainedMessage(d.Message.Topic, now); ok && cur == d.Message {
+			w.c.b.enqueue(w.c.client, d, now)
+		}
+	}
+	return true
+}
+
+// screen asks the deliver hooks about what was queued while the client was
+// away.
+func (w *writer) screen() {
+	b := w.c.b
+	unscreened := 0
+	for i := range w.batch {
+		if w.batch[i].Kind == session.SendPublish && !w.batch[i].Delivery.Screened {
+			unscreened++
+		}
+	}
+	if unscreened == 0 {
+		return
+	}
+	targets := make([]screening, 0, unscreened)
+	for i := range w.batch {
+		if o := &w.batch[i]; o.Kind == session.SendPublish && !o.Delivery.Screened {
+			targets = append(targets, screening{client: w.c.client, info: w.c.info, delivery: &o.Delivery})
+		}
+	}
+	b.screen(targets)
+	kept := w.batch[:0]
+	for i := range w.batch {
+		o := w.batch[i]
+		if o.Delivery.Message == nil {
+			w.c.client.sess.Cancel(o.ID)
+			continue
+		}
+		kept = append(kept, o)
+	}
+	w.batch = kept
+}
+
+// encode appends one packet.
+func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
+	c := w.c
+	if o.Kind == session.SendPubrel {
+		buf, _ = c.enc.Append(buf, &packet.Ack{Kind: packet.PUBREL, ID: o.ID})
+		c.countOut()
+		return buf
+	}
+	m := c.client.unmount(o.Delivery.Message)
+	h := packet.PublishHeader{
+		ID: o.ID, QoS: o.Delivery.QoS, Dup: o.Dup, Retain: o.Delivery.Retain,
+		SubscriptionIDs: o.Delivery.SubscriptionIDs,
+	}
+	if m.Properties != nil && m.Properties.HasExpiry {
+		h.Expiry = m.RemainingExpiry(now)
+	}
+	if c.aliases {
+		h.Alias, h.OmitTopic = c.client.sess.Alias(m.Topic)
+	}
+	out, err := c.enc.AppendPublish(buf, &h, m)
+	if err != nil {
+		// The client said that it takes no packet so large [MQTT-3.1.2-25].
+		if c.aliases {
+			c.client.sess.Unalias(m.Topic)
+		}
+		c.client.sess.Cancel(o.ID)
+		c.b.dropped(c.client, o.Delivery.Message, hook.CauseTooLarge)
+		return buf
+	}
+	c.countOut()
+	c.counts.messagesOut.Add(1)
+	c.b.stats.messagesOut.Add(1)
+	if c.b.hooks.Observes(hook.Delivered) {
+		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
+	}
+	return out
+}
+
+func (c *conn) countOut() {
+	c.counts.packetsOut.Add(1)
+	c.b.stats.packetsOut.Add(1)
+}
