@@ -100,8 +100,11 @@ func (d *Decoder) decode(t Type, flags byte, whole []byte, head int) Packet {
 	return p
 }
 
-// fail makes what went wrong the decoder's last word.
+// fail makes what went wrong the decoder's last word. What else was read will
+// never be looked at.
 func (d *Decoder) fail(t Type) error {
+	d.buffer.r = d.buffer.w
+	d.buffer.release()
 	d.err = &Error{Code: d.cursor.code, Packet: t, Version: d.version, Detail: d.cursor.detail}
 	return d.err
 }

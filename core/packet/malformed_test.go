@@ -74,8 +74,8 @@ func refuse(t *testing.T, decoder func() *packet.Decoder, h hostile, v mqtt.Vers
 			t.Errorf("%d packets, code 0x%02x, packet %v, version %v; want 0, 0x%02x, %v, %v (%s)",
 				len(all), byte(e.Code), e.Packet, e.Version, byte(h.code), h.t, v, e.Detail)
 		}
-		if e.Detail == "" {
-			t.Error("no detail")
+		if e.Detail == "" || d.Buffered() != 0 {
+			t.Errorf("detail %q, and %d bytes still held", e.Detail, d.Buffered())
 		}
 		if _, again := d.Next(); again != err {
 			t.Errorf("Next again: %v, want the same error", again)

@@ -53,7 +53,10 @@ func wireGroup(s string) (b []byte, rest string) {
 			b = append(b, text...)
 			s = s[end+1:]
 		default:
-			end := strings.IndexAny(s+" ", " \t\n()'\"")
+			end := strings.IndexAny(s, " \t\n()'\"")
+			if end < 0 {
+				end = len(s)
+			}
 			b = append(b, wireHex(s[:end])...)
 			s = s[end:]
 		}
