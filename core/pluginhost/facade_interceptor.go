@@ -1,0 +1,115 @@
+package pluginhost
+
+import (
+	"context"
+	"math/bits"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
+)
+
+// interceptorFacade is a plugin's [hook.Interceptor]. Calls go over the
+// coalescing stream, or one by one to a plugin that has none.
+type interceptorFacade struct{ set *facades }
+
+var (
+	_ hook.Interceptor = (*interceptorFacade)(nil)
+	_ hook.Waiter      = (*interceptorFacade)(nil)
+)
+
+// WaitReady waits until the plugin is there.
+func (f *interceptorFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }
+
+// Intercept has the plugin decide a batch; see [hook.Interceptor]. The errors
+// wrap those of package hook.
+func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error {
+	if len(b.Calls) == 0 {
+		return nil
+	}
+	bound, err := f.set.current()
+	if err != nil {
+		return err
+	}
+	g, err := newGroup(b, bound.plan)
+	if err != nil {
+		return err
+	}
+	if bound.coalescer != nil {
+		err = bound.coalescer.decide(ctx, g)
+	} else {
+		err = f.set.counted(bound.decideUnary(ctx, g))
+	}
+	if err != nil {
+		return err // g may still be referred to
+	}
+	err = f.set.counted(g.apply(b))
+	g.free()
+	return err
+}
+
+// decideUnary decides a group with the unary twin of the stream, in as many
+// calls as it would have been frames.
+func (b *binding) decideUnary(ctx context.Context, g *group) error {
+	for from := 0; from < len(g.items); {
+		p := piece{group: g, from: from, to: from}
+		for bytes := 0; p.to < len(g.items) && p.to-from < maxFrameItems; p.to++ {
+			if bytes += g.size(p.to); p.to > from && bytes > maxFrameBytes {
+				break
+			}
+		}
+		if err := b.interceptPiece(ctx, p); err != nil {
+			return err
+		}
+		from = p.to
+	}
+	return nil
+}
+
+func (b *binding) interceptPiece(ctx context.Context, p piece) error {
+	t := newClientTable(maxFrameItems+1, maxKnownClientBytes)
+	t.begin()
+	p.clients(t.use)
+	var out outgoing
+	out.alloc(p.size() + t.size())
+	*out.buf = p.append(t.append(*out.buf), fieldUnaryCalls, 1)
+	var r reply
+	err := b.invoke(ctx, pluginv1.MessageInterceptorService_Intercept_FullMethodName, &out, &r, maxReplyBytes)
+	if err != nil {
+		return err
+	}
+	return p.settle(&r)
+}
+
+// settle gives every item of p its verdict of an answer that has to decide all.
+func (p piece) settle(r *reply) error {
+	n := uint64(p.to - p.from)
+	var answered uint64
+	answer := func(first, count uint64, v *verdict) error {
+		if first == 0 || first > n || count > n+1-first {
+			return illegal("an answer to call %d, which was not made", first+max(count, 1)-1)
+		}
+		m := mask(int(first-1), int(first-1+count))
+		if answered&m != 0 {
+			return illegal("a second answer to call %d", first)
+		}
+		answered |= m
+		if v != nil {
+			p.group.items[p.from+int(first-1)].verdict = v
+		}
+		return nil
+	}
+	for _, s := range r.passed {
+		if err := answer(s.first, uint64(s.count), nil); err != nil {
+			return err
+		}
+	}
+	for _, v := range r.verdicts {
+		if err := answer(v.seq, 1, v.verdict); err != nil {
+			return err
+		}
+	}
+	if missing := mask(0, int(n)) &^ answered; missing != 0 {
+		return illegal("no answer to call %d", bits.TrailingZeros64(missing)+1)
+	}
+	return nil
+}

@@ -1,0 +1,41 @@
+package pluginhost
+
+import (
+	"context"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
+)
+
+// validatorFacade is a plugin's [hook.Validator]: one unary call each, for
+// which a CONNECT has time.
+type validatorFacade struct{ set *facades }
+
+var (
+	_ hook.Validator = (*validatorFacade)(nil)
+	_ hook.Waiter    = (*validatorFacade)(nil)
+)
+
+// WaitReady waits until the plugin is there.
+func (f *validatorFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }
+
+// Validate asks the plugin; see [hook.Validator]. The plugin's call has ctx's
+// deadline and is cancelled with it. The errors wrap those of package hook.
+func (f *validatorFacade) Validate(ctx context.Context, c *hook.Connect) (*hook.Decision, error) {
+	bound, err := f.set.current()
+	if err != nil {
+		return nil, err
+	}
+	connect, err := connectToProto(c)
+	if err != nil {
+		return nil, err
+	}
+	var response pluginv1.ValidateResponse
+	err = bound.invoke(ctx, pluginv1.ConnectionValidatorService_Validate_FullMethodName,
+		&pluginv1.ValidateRequest{Connect: connect}, generated{&response}, maxCallBytes)
+	if err != nil {
+		return nil, f.set.counted(err)
+	}
+	d, err := decisionFromProto(response.Decision)
+	return d, f.set.counted(err)
+}
