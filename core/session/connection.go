@@ -21,11 +21,11 @@ type Attachment struct {
 	// connection only (a validator's decision). Zero means none.
 	MaxInFlight uint16
 
-	// Wake is called when there is something to send and Next had said that
-	// there was nothing. It is called without the session's lock, by whatever
-	// goroutine made it so (the writer's own included), once until Next was
-	// called again, and it may still be called shortly after Detach. It must
-	// not block. Nil means that the writer asks by itself.
+	// Wake is called when there is something to send and the last Next had
+	// left nothing behind. It is called without the session's lock, by
+	// whatever goroutine made it so (the writer's own included), once until
+	// Next is called again, and it may still be called shortly after Detach.
+	// It must not block. Nil means that the writer asks by itself.
 	Wake func()
 }
 
@@ -97,6 +97,7 @@ func (s *Session) Detach() (dropped int) {
 		return 0
 	}
 	s.conn = nil
+	s.inbound.trim()
 	if s.limits.QueueQoS0Offline {
 		return 0
 	}

@@ -85,7 +85,7 @@ func (f *flight) add(it item) uint16 {
 	}
 	m := f.table.place(f.lastID)
 	*m = flying{item: it, id: f.lastID}
-	f.append(&f.sent, m)
+	f.link(&f.sent, m)
 	f.count++
 	return m.id
 }
@@ -130,10 +130,11 @@ func (f *flight) remove(m *flying) mqtt.Delivery {
 func (f *flight) release(m *flying) {
 	f.unlink(m)
 	m.released, m.due = true, false
-	f.append(&f.released, m)
+	f.link(&f.released, m)
 }
 
-func (f *flight) append(c *chain, m *flying) {
+// link puts a message at the end of a chain.
+func (f *flight) link(c *chain, m *flying) {
 	m.prev, m.next = c.tail, 0
 	if c.tail != 0 {
 		f.table.place(c.tail).next = m.id
@@ -187,10 +188,7 @@ func (f *flight) makeDue(c *chain) (n int) {
 func (f *flight) duePublish() *flying { return f.get(f.sent.due) }
 func (f *flight) dueRelease() *flying { return f.get(f.released.due) }
 
-// resent notes that a due message was sent again.
-func (f *flight) resent(m *flying) { f.settle(m) }
-
-// settle ends that a message is due.
+// settle notes that a message is no longer due.
 func (f *flight) settle(m *flying) {
 	if !m.due {
 		return

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+import (
+	"math"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
 
 // Receipt says what an arriving PUBLISH is.
 type Receipt uint8
@@ -17,8 +21,12 @@ const (
 // inbound is the receiver's half of QoS 2: the identifiers whose PUBREL has
 // not come.
 type inbound struct {
-	held map[uint16]receipt // nil when empty
+	held  map[uint16]receipt // nil until there is one
+	large bool               // held has grown, and a map never shrinks
 }
+
+// smallMap is how many entries a map takes without growing.
+const smallMap = 8
 
 // receipt is one QoS 2 message between PUBLISH and PUBREL.
 type receipt struct {
@@ -40,8 +48,13 @@ func (in *inbound) reconnected() {
 		r.counted = false
 		in.held[id] = r
 	}
+	in.trim()
+}
+
+// trim gives memory back that a client without a connection does not need.
+func (in *inbound) trim() {
 	if len(in.held) == 0 {
-		in.held = nil
+		*in = inbound{}
 	}
 }
 
@@ -50,12 +63,13 @@ func (in *inbound) put(id uint16, r receipt) {
 		in.held = make(map[uint16]receipt)
 	}
 	in.held[id] = r
+	in.large = in.large || len(in.held) > smallMap
 }
 
 func (in *inbound) remove(id uint16) {
 	delete(in.held, id)
-	if len(in.held) == 0 {
-		in.held = nil // a map never shrinks
+	if in.large {
+		in.trim()
 	}
 }
 
@@ -72,16 +86,18 @@ func (s *Session) Receive(id uint16, q mqtt.QoS) (Receipt, mqtt.ReasonCode) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, known := s.inbound.held[id]
-	known = known && q == mqtt.ExactlyOnce
-	if !(known && held.counted) && !s.countUnanswered() {
+	var held receipt // the zero value for QoS 1, which knows no duplicates
+	known := false
+	if q == mqtt.ExactlyOnce {
+		held, known = s.inbound.held[id]
+	}
+	if !held.counted && !s.countUnanswered() {
 		return NewMessage, mqtt.ReceiveMaximumExceeded
 	}
-	if q != mqtt.ExactlyOnce {
-		return NewMessage, mqtt.Success
+	if q == mqtt.ExactlyOnce {
+		held.counted = true
+		s.inbound.put(id, held)
 	}
-	held.counted = true
-	s.inbound.put(id, held)
 	if known {
 		return Duplicate, mqtt.Success
 	}
@@ -101,12 +117,15 @@ func (s *Session) countUnanswered() bool {
 	return true
 }
 
+// identifiers is how many packet identifiers there are: 1 to 65,535.
+const identifiers = math.MaxUint16
+
 // answerOne gives one of the client's slots back. The client takes every
 // PUBCOMP as a slot, also that for a PUBREL which it sent again after a
 // reconnect and which took none (section 4.9), so the count may go below
-// zero: as far as one window, which is all that a client can have carried over.
+// zero: as far as the number of exchanges that a client can have carried over.
 func (s *Session) answerOne() {
-	if c := s.conn; c != nil && c.unanswered > -c.receiveMaximum {
+	if c := s.conn; c != nil && c.unanswered > -identifiers {
 		c.unanswered--
 	}
 }

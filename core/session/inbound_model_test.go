@@ -53,8 +53,7 @@ const modelIDs = 20
 
 func newPublisher(t *rapid.T) *publisher {
 	p := &publisher{
-		t: t, receiveMaximum: rapid.IntRange(1, 5).Draw(t, "receive maximum"),
-		version:   rapid.SampledFrom([]mqtt.Version{mqtt.V311, mqtt.V5}).Draw(t, "version"),
+		t: t, version: mqtt.V5, receiveMaximum: rapid.IntRange(1, 5).Draw(t, "receive maximum"),
 		published: map[int]mqtt.QoS{}, refused: map[int]bool{}, gave: map[int]mqtt.ReasonCode{},
 	}
 	p.s = session.New("client", session.Limits{ReceiveMaximum: uint16(p.receiveMaximum)})
@@ -65,6 +64,7 @@ func (p *publisher) attach(t *rapid.T) {
 	if p.online {
 		t.Skip("online")
 	}
+	p.version = rapid.SampledFrom([]mqtt.Version{mqtt.V311, mqtt.V5}).Draw(t, "version")
 	p.connect()
 }
 

@@ -25,21 +25,22 @@ type Outgoing struct {
 	Delivery mqtt.Delivery
 }
 
-// Next appends at most max (at least 1) packets to dst and returns it: first
+// Next appends at most so many (at least 1) packets to dst and returns it: first
 // what has to be sent again since Attach, then what is queued and the window
 // allows. A QoS 1 or 2 message that is returned is in flight from now on. An
 // expired message is dropped and handed to expired (which may be nil), called
 // after unlocking; one whose sending has begun never expires [MQTT-4.3.3-7].
 //
 // Called by the writer, which sends in the order returned. It has to call
-// again until nothing is returned: only then does the session call Wake again.
-func (s *Session) Next(dst []Outgoing, max int, now time.Time, expired func(*mqtt.Message)) []Outgoing {
+// again as long as it gets that many: the session calls Wake again only after
+// a Next that left nothing behind.
+func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mqtt.Message)) []Outgoing {
 	s.mu.Lock()
 	if s.conn == nil {
 		s.mu.Unlock()
 		return dst
 	}
-	limit := len(dst) + max
+	limit := len(dst) + most
 	dst = s.resend(dst, limit)
 	dst, gone := s.send(dst, limit, now)
 	s.conn.asleep = !s.sendable()
@@ -64,10 +65,10 @@ func (s *Session) resend(dst []Outgoing, limit int) []Outgoing {
 		switch {
 		case release != nil && (publish == nil || release.sequence < publish.sequence):
 			dst = append(dst, Outgoing{Kind: SendPubrel, ID: release.id, Delivery: release.Delivery})
-			s.flight.resent(release)
+			s.flight.settle(release)
 		case publish != nil:
 			dst = append(dst, Outgoing{Kind: SendPublish, ID: publish.id, Dup: true, Delivery: publish.Delivery})
-			s.flight.resent(publish)
+			s.flight.settle(publish)
 		default:
 			return dst
 		}

@@ -90,10 +90,10 @@ func TestPacketIdentifiersExhausted(t *testing.T) {
 // Receive Maximum, our cap and the connection's.
 func TestSendWindow(t *testing.T) {
 	tests := []struct {
-		name    string
-		inFlght uint16
-		attach  session.Attachment
-		want    int
+		name     string
+		inFlight uint16
+		attach   session.Attachment
+		want     int
 	}{
 		{"default", 0, session.Attachment{Version: mqtt.V5}, session.DefaultInFlight},
 		{"client's receive maximum", 0, session.Attachment{Version: mqtt.V5, ReceiveMaximum: 3}, 3},
@@ -103,7 +103,7 @@ func TestSendWindow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := session.New("client", session.Limits{InFlight: tt.inFlght, QueueMessages: 5000})
+			s := session.New("client", session.Limits{InFlight: tt.inFlight, QueueMessages: 5000})
 			s.Attach(tt.attach)
 			for i := range 2000 {
 				enqueue(t, s, message(mqtt.QoS(1+i%2), "m"))

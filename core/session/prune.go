@@ -70,10 +70,11 @@ func (s *Session) expire(now time.Time) []Drop {
 	return dropped
 }
 
-// Drain empties a session that ends and returns, in order, what another
-// member of a share group may be given instead: what was sent with QoS 1 and
-// not acknowledged, then what is queued. QoS 2 messages whose delivery has
-// begun are discarded, for no other client may get them [MQTT-4.8.2-5].
+// Drain empties a session that ends and returns, in order, what others may be
+// given instead: what was sent with QoS 1 and not acknowledged, then what is
+// queued. Deliveries with a Group can go to another member of it. QoS 2
+// messages whose delivery has begun are discarded, for no other client may get
+// them [MQTT-4.8.2-5].
 func (s *Session) Drain() []mqtt.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
