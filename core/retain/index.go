@@ -2,117 +2,135 @@ package retain
 
 import (
 	"context"
-	"errors"
-	"log/slog"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
-// What a change can be refused with. Nothing has changed then.
-var (
-	// ErrQueueFull: the store does not keep up, or is away, and the queue has
-	// reached one of its bounds.
-	ErrQueueFull = errors.New("retained store queue is full")
-
-	// ErrQuota: the message would be one more than Options.MaxMessages.
-	ErrQuota = errors.New("too many retained messages")
-
-	// ErrStopped: the writer has ended, so that nothing would be written.
-	ErrStopped = errors.New("retained store writer has stopped")
-)
-
-// Options are the choices that an index is made with. The zero value is an
-// index that lives in memory only.
-type Options struct {
-	// Store is where changes go. Nil means memory only.
-	Store Store
-
-	// WriteBehind makes [Index.Wait] return at once: a message is
-	// acknowledged before the store has it, and a crash loses what was queued.
-	WriteBehind bool
-
-	// QueueChanges and QueueBytes bound what waits for the store, the batch
-	// under way included; bytes count as [mqtt.Message.Size] and the topics of
-	// deletions do. Zero means 65536 changes and 64 MiB.
-	QueueChanges int
-	QueueBytes   int
-
-	// BatchChanges and BatchBytes bound one call of Store.Apply; a batch has
-	// at least one change. Zero means 1024 changes and 1 MiB.
-	BatchChanges int
-	BatchBytes   int
-
-	// MaxMessages is how many messages may be retained. Zero means no limit.
-	MaxMessages int
-
-	// DrainTimeout is how long [Index.Run] goes on writing once its context
-	// is done. Zero means 10 seconds.
-	DrainTimeout time.Duration
-
-	// Logger is told when the store fails and when it is back, once each.
-	// Nil means no log.
-	Logger *slog.Logger
-
-	// OnWriteError, if not nil, is called by the writer for every failed
-	// attempt to write, to be counted. It must not block.
-	OnWriteError func(error)
-}
-
 // Index holds the retained messages. Make one with [New]. All methods but Load
 // and Run may be called from any number of goroutines; [Index.Get] and
 // [Index.Match] take no lock.
 type Index struct {
 	options  Options
-	mu       sync.Mutex
-	messages topic.Index[Record]
+	messages atomic.Pointer[topic.Index[*entry]]
+	bytes    atomic.Int64
+	durable  atomic.Uint64 // every revision up to this one is
+	wake     chan struct{} // holds one token when the queue may have something
+
+	mu       sync.Mutex    // guards the fields below, and every change of messages
+	revision uint64        // of the last change
+	expiring expiring      // the messages that expire
+	queue    queue         // what waits for the writer
+	writing  load          // what the writer has taken and not yet written
+	stopped  bool          // the writer has ended
+	advanced chan struct{} // closed when durable or stopped changes; nil if nobody waits
+}
+
+// entry is one retained message in the index. Only place changes.
+type entry struct {
+	message  *mqtt.Message
 	revision uint64
+	place    int // in Index.expiring; -1 if the message does not expire
 }
 
 // New returns an empty index. It starts nothing and does not touch the store.
-func New(o Options) *Index { return &Index{options: o} }
+func New(o Options) *Index {
+	x := &Index{options: o.withDefaults(), wake: make(chan struct{}, 1)}
+	x.messages.Store(new(topic.Index[*entry]))
+	return x
+}
 
 // Load fills the index from the store. It is called once, before Run and
-// before any change. Records whose topic is not valid are left out, and logged
-// as one number.
-func (x *Index) Load(ctx context.Context) error { return ctx.Err() }
-
-// Run writes changes to the store until ctx is done, and then for at most
-// Options.DrainTimeout what is still queued. A failed write is tried again, at
-// first after 50 ms and at most after 2 s, for ever. The error says how many
-// changes were left unwritten in the end and why. Run is called at most once,
-// by one goroutine, also if there is no store.
-func (x *Index) Run(ctx context.Context) error {
-	<-ctx.Done()
+// before any change. Records whose topic is not valid or whose payload is
+// empty are left out, and logged as one number; of several with one topic the
+// newest counts.
+func (x *Index) Load(ctx context.Context) error {
+	if x.options.Store == nil {
+		return nil
+	}
+	refused := 0
+	for record, err := range x.options.Store.Load(ctx) {
+		if err != nil {
+			return fmt.Errorf("load retained messages: %w", err)
+		}
+		if !x.restore(record) {
+			refused++
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("load retained messages: %w", err)
+	}
+	if refused > 0 {
+		x.options.Logger.Warn("retained store holds records that are not valid, left out", "records", refused)
+	}
 	return nil
 }
 
-// Set makes m the retained message of its topic, or, if its payload is empty,
-// removes that [MQTT-3.3.1-6]. The change is visible when Set returns and
-// durable when [Index.Wait] has returned for the revision. m is kept; its
-// topic must be valid. The error is [ErrQueueFull], [ErrQuota] or [ErrStopped].
-func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error) {
+// restore takes over one record and reports whether it was valid.
+func (x *Index) restore(r Record) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.revision++
-	if len(m.Payload) == 0 {
-		x.messages.Delete(m.Topic)
-	} else {
-		x.messages.Set(m.Topic, Record{Message: m, Revision: x.revision})
+	if r.Revision > x.revision {
+		x.revision = r.Revision
+		x.durable.Store(r.Revision)
 	}
+	m := r.Message
+	if m == nil {
+		return true
+	}
+	if len(m.Payload) == 0 || topic.ValidateName(m.Topic) != nil {
+		return false
+	}
+	if known, found := x.messages.Load().Get(m.Topic); !found || known.revision < r.Revision {
+		x.put(m, r.Revision)
+	}
+	return true
+}
+
+// Set makes m the retained message of its topic, or, if its payload is empty,
+// removes that [MQTT-3.3.1-6]; a message that has expired at now does the same.
+// The change is visible when Set returns and durable when [Index.Wait] has
+// returned for the revision; where nothing is to be removed, the revision is
+// that of the last change, which may be the removal that a repetition means. m
+// is kept; its topic must be valid. The error is [ErrQueueFull], [ErrQuota] or
+// [ErrStopped].
+func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error) {
+	if len(m.Payload) == 0 || m.Expired(now) {
+		revision, _, err = x.Delete(m.Topic)
+		return revision, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	c := Change{Op: Put, Topic: m.Topic, Message: m}
+	if err := x.quota(m.Topic, now); err != nil {
+		return 0, err
+	}
+	if err := x.admit(c); err != nil {
+		return 0, err
+	}
+	x.enqueue(c)
+	x.put(m, x.revision)
 	return x.revision, nil
 }
 
-// Delete removes the retained message of topic and reports whether there was
-// one. The error is [ErrQueueFull] or [ErrStopped].
-func (x *Index) Delete(topic string) (revision uint64, existed bool, err error) {
+// Delete removes the retained message of a topic and reports whether there was
+// one. The revision is as that of [Index.Set]. The error is [ErrQueueFull] or
+// [ErrStopped].
+func (x *Index) Delete(name string) (revision uint64, existed bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.revision++
-	_, existed = x.messages.Delete(topic)
-	return x.revision, existed, nil
+	e, found := x.messages.Load().Get(name)
+	if !found {
+		return x.revision, false, nil
+	}
+	if err := x.remove(e); err != nil {
+		return 0, false, err
+	}
+	return x.revision, true, nil
 }
 
 // Clear removes all retained messages. It never finds the queue full, for it
@@ -120,47 +138,138 @@ func (x *Index) Delete(topic string) (revision uint64, existed bool, err error) 
 func (x *Index) Clear() (revision uint64, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.revision++
-	x.messages.Match("#", func(name string, _ Record) bool { x.messages.Delete(name); return true })
+	if x.stopped {
+		return 0, ErrStopped
+	}
+	x.enqueue(Change{Op: Clear})
+	x.messages.Store(new(topic.Index[*entry]))
+	x.bytes.Store(0)
+	x.expiring = nil
 	return x.revision, nil
 }
 
-// Wait returns nil when the change with this revision is durable, or was
-// replaced by a later one that is. It returns at once if there is no store or
-// the index writes behind. The error is that of ctx, or [ErrStopped] if Run
-// has ended without writing the change.
-func (x *Index) Wait(ctx context.Context, revision uint64) error { return nil }
-
 // Get returns the retained message of a topic, unless it has expired.
-func (x *Index) Get(topic string, now time.Time) (*mqtt.Message, bool) {
-	r, ok := x.messages.Get(topic)
-	if !ok || r.Message.Expired(now) {
+func (x *Index) Get(name string, now time.Time) (*mqtt.Message, bool) {
+	e, ok := x.messages.Load().Get(name)
+	if !ok || e.message.Expired(now) {
 		return nil, false
 	}
-	return r.Message, true
+	return e.message, true
 }
 
 // Match calls yield for every retained message whose topic filter matches, in
 // no particular order, until yield returns false; expired ones are left out
 // [MQTT-3.3.2-5]. yield may call the index. The filter comes without "$share".
 func (x *Index) Match(filter string, now time.Time, yield func(*mqtt.Message) bool) {
-	x.messages.Match(filter, func(_ string, r Record) bool {
-		return r.Message.Expired(now) || yield(r.Message)
+	x.messages.Load().Match(filter, func(_ string, e *entry) bool {
+		return e.message.Expired(now) || yield(e.message)
 	})
 }
 
 // Reap deletes up to limit expired messages, also in the store, and returns
 // how many. The broker calls it every few seconds. It stops early while the
 // queue is full.
-func (x *Index) Reap(now time.Time, limit int) int { return 0 }
+func (x *Index) Reap(now time.Time, limit int) int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for n := range limit {
+		if len(x.expiring) == 0 || !x.expiring[0].message.Expired(now) || x.remove(x.expiring[0]) != nil {
+			return n
+		}
+	}
+	return max(0, limit)
+}
 
 // Len returns the number of retained messages, expired ones that were not yet
 // reaped included.
-func (x *Index) Len() int { return x.messages.Len() }
+func (x *Index) Len() int { return x.messages.Load().Len() }
 
 // Bytes returns the size of all retained messages as [mqtt.Message.Size]
 // counts it.
-func (x *Index) Bytes() int { return 0 }
+func (x *Index) Bytes() int { return int(x.bytes.Load()) }
 
-// Pending returns the number of changes that are not yet durable.
-func (x *Index) Pending() int { return 0 }
+// Pending returns the number of changes that wait for the store.
+func (x *Index) Pending() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.queue.load.changes + x.writing.changes
+}
+
+// quota refuses a new topic when there are enough. Messages that have expired
+// make room first.
+func (x *Index) quota(name string, now time.Time) error {
+	limit := x.options.MaxMessages
+	if limit <= 0 || x.Len() < limit {
+		return nil
+	}
+	if _, found := x.messages.Load().Get(name); found {
+		return nil
+	}
+	for len(x.expiring) > 0 && x.expiring[0].message.Expired(now) && x.Len() >= limit {
+		if err := x.remove(x.expiring[0]); err != nil {
+			return err
+		}
+	}
+	if x.Len() >= limit {
+		return ErrQuota
+	}
+	return nil
+}
+
+// put makes m the message of its topic in memory.
+func (x *Index) put(m *mqtt.Message, revision uint64) {
+	e := &entry{message: m, revision: revision, place: -1}
+	if old, existed := x.messages.Load().Set(m.Topic, e); existed {
+		x.forget(old)
+	}
+	x.expiring.add(e)
+	x.bytes.Add(int64(m.Size()))
+}
+
+// remove deletes e in memory and, by way of the queue, in the store.
+func (x *Index) remove(e *entry) error {
+	c := Change{Op: Delete, Topic: e.message.Topic}
+	if err := x.admit(c); err != nil {
+		return err
+	}
+	x.enqueue(c)
+	x.messages.Load().Delete(e.message.Topic)
+	x.forget(e)
+	return nil
+}
+
+// forget takes e out of what is counted and watched.
+func (x *Index) forget(e *entry) {
+	x.expiring.remove(e)
+	x.bytes.Add(-int64(e.message.Size()))
+}
+
+// admit says whether a change may be queued now.
+func (x *Index) admit(c Change) error {
+	switch {
+	case x.options.Store == nil:
+		return nil
+	case x.stopped:
+		return ErrStopped
+	}
+	total := x.queue.with(c)
+	total.add(x.writing)
+	if total.changes > x.options.QueueChanges || (total.bytes > x.options.QueueBytes && total.changes > 1) {
+		return ErrQueueFull
+	}
+	return nil
+}
+
+// enqueue gives a change its revision and hands it to the writer.
+func (x *Index) enqueue(c Change) {
+	x.revision++
+	if x.options.Store == nil {
+		return
+	}
+	c.Revision = x.revision
+	x.queue.push(c)
+	select {
+	case x.wake <- struct{}{}:
+	default: // the writer has not yet come for the last one
+	}
+}

@@ -66,9 +66,10 @@ type Store interface {
 	// Apply makes changes durable, all of them or, seen from outside, none.
 	// It is called from one goroutine, never again before it has returned,
 	// with revisions that only grow from change to change and from call to
-	// call. After an error the same changes come again, perhaps with more
-	// behind them: a store that has already applied a revision skips it and
-	// answers nil. changes and what they point to must not be modified; the
-	// slice itself must not be kept. Apply returns soon after ctx is done.
+	// call; there may be gaps. After an error the same changes come again, for
+	// nobody knows whether they were applied: a store that has already applied
+	// a revision skips it and answers nil. What changes point to must not be
+	// modified and may be kept, the slice must not. Apply returns soon after
+	// ctx is done.
 	Apply(ctx context.Context, changes []Change) error
 }

@@ -1,0 +1,215 @@
+package retain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// How long the writer waits after a failure: doubling from the one to the other.
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 2 * time.Second
+)
+
+var errDrained = errors.New("drain timeout")
+
+// Run writes changes to the store until ctx is done, and then for at most
+// Options.DrainTimeout what is still queued. A failed write is tried again, at
+// first after 50 ms and at most after 2 s, for ever. The error says how many
+// changes were left unwritten in the end and why. Run is called at most once,
+// by one goroutine, also if there is no store.
+func (x *Index) Run(ctx context.Context) error {
+	if x.options.Store == nil {
+		<-ctx.Done()
+		return nil
+	}
+	defer x.stop()
+	w := &writer{index: x, stopping: ctx.Done()}
+	bounded, release := w.bound(ctx)
+	defer release()
+	for {
+		b, done := x.take(ctx)
+		if done {
+			return nil
+		}
+		if err := w.write(bounded, b); err != nil {
+			return fmt.Errorf("%d changes of retained messages not written: %w", x.Pending(), err)
+		}
+	}
+}
+
+// take waits for changes and takes all that are queued. It is done when ctx is
+// and nothing is queued any more; then nothing can be queued any more either.
+func (x *Index) take(ctx context.Context) (b batch, done bool) {
+	for {
+		x.mu.Lock()
+		x.writing.add(x.queue.load)
+		b = x.queue.take()
+		done = len(b.changes) == 0 && ctx.Err() != nil
+		x.stopped = done
+		x.mu.Unlock()
+		if done || len(b.changes) > 0 {
+			return b, done
+		}
+		select {
+		case <-x.wake:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// stop refuses further changes and ends all waiting.
+func (x *Index) stop() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stopped = true
+	x.notify()
+}
+
+// written notes that a chunk is in the store.
+func (x *Index) written(c chunk) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.writing.sub(c.load)
+	if c.durable > x.durable.Load() {
+		x.durable.Store(c.durable)
+		x.notify()
+	}
+}
+
+// notify wakes those who wait.
+func (x *Index) notify() {
+	if x.advanced != nil {
+		close(x.advanced)
+		x.advanced = nil
+	}
+}
+
+// Wait returns nil when the change with this revision is durable, or was
+// replaced by a later one that is. It returns at once if there is no store or
+// the index writes behind. The error is that of ctx, or [ErrStopped] if Run
+// has ended without writing the change.
+func (x *Index) Wait(ctx context.Context, revision uint64) error {
+	if x.options.Store == nil || x.options.WriteBehind {
+		return nil
+	}
+	for x.durable.Load() < revision {
+		advanced, stopped := x.waiting(revision)
+		switch {
+		case stopped:
+			return ErrStopped
+		case advanced == nil:
+			return nil
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// waiting returns what is closed when more has become durable; nil if the
+// revision already is.
+func (x *Index) waiting(revision uint64) (advanced <-chan struct{}, stopped bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.durable.Load() >= revision {
+		return nil, false
+	}
+	if x.stopped {
+		return nil, true
+	}
+	if x.advanced == nil {
+		x.advanced = make(chan struct{})
+	}
+	return x.advanced, false
+}
+
+// writer is the state of Run.
+type writer struct {
+	index    *Index
+	stopping <-chan struct{} // closed when no changes should come any more; nil once that was seen
+
+	failures int       // in a row
+	since    time.Time // the first of them
+}
+
+// bound returns a context that ends the drain timeout after ctx does.
+func (w *writer) bound(ctx context.Context) (bounded context.Context, release func()) {
+	bounded, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	started := make(chan *time.Timer, 1)
+	unhook := context.AfterFunc(ctx, func() {
+		started <- time.AfterFunc(w.index.options.DrainTimeout, func() { cancel(errDrained) })
+	})
+	return bounded, func() {
+		if !unhook() {
+			(<-started).Stop()
+		}
+		cancel(nil)
+	}
+}
+
+// write brings a batch into the store, however often that takes. The error,
+// once ctx is done, is the last one of the store or why ctx is done.
+func (w *writer) write(ctx context.Context, b batch) error {
+	o := &w.index.options
+	for _, c := range b.chunks(o.BatchChanges, o.BatchBytes) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for {
+			err := o.Store.Apply(ctx, c.changes)
+			if err == nil {
+				break
+			}
+			w.failed(err)
+			if !w.pause(ctx) {
+				return err
+			}
+		}
+		w.succeeded()
+		w.index.written(c)
+	}
+	return nil
+}
+
+// failed counts a failure, and logs the first one of an outage.
+func (w *writer) failed(err error) {
+	o := &w.index.options
+	if w.failures == 0 {
+		w.since = time.Now()
+		o.Logger.Warn("retained store failed, trying again until it is back", "error", err)
+	}
+	w.failures++
+	if o.OnWriteError != nil {
+		o.OnWriteError(err)
+	}
+}
+
+// succeeded ends an outage.
+func (w *writer) succeeded() {
+	if w.failures == 0 {
+		return
+	}
+	w.index.options.Logger.Info("retained store is back", "failures", w.failures, "after", time.Since(w.since))
+	w.failures = 0
+}
+
+// pause waits before the next attempt and reports whether there may be one.
+// The end of the broker cuts it short once, so that the store has a last
+// chance however long the drain lasts.
+func (w *writer) pause(ctx context.Context) bool {
+	timer := time.NewTimer(min(lastRetry, firstRetry<<min(w.failures-1, 10)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-w.stopping:
+		w.stopping = nil
+	}
+	return ctx.Err() == nil
+}
