@@ -105,6 +105,7 @@ func TestSubscriptions(t *testing.T) {
 		equal(t, s.Subscribe(mqtt.Subscription{Filter: fmt.Sprint("f/", i), ID: uint32(i + 1)}), true)
 	}
 	equal(t, len(s.Subscriptions()), many)
+	equal(t, s.SubscriptionCount(), many)
 	for i := 0; i < many; i += 2 {
 		equal(t, s.Unsubscribe(fmt.Sprint("f/", i)), true)
 		equal(t, s.Unsubscribe(fmt.Sprint("f/", i)), false)

@@ -98,3 +98,10 @@ func (s *Session) Subscriptions() []mqtt.Subscription {
 	defer s.mu.Unlock()
 	return slices.Clone(s.filters.list)
 }
+
+// SubscriptionCount returns how many subscriptions there are.
+func (s *Session) SubscriptionCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.filters.list)
+}
