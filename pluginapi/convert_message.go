@@ -3,6 +3,7 @@ package pluginapi
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -175,3 +176,6 @@ func copyOf[T any](p *T) *T {
 	v := *p
 	return &v
 }
+
+// toValidUTF8 makes a text for people fit for a string field.
+func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }

@@ -1,6 +1,9 @@
 package pluginapi
 
-import "context"
+import (
+	"context"
+	"runtime"
+)
 
 // Plugin describes a plugin to [Serve].
 type Plugin struct {
@@ -46,4 +49,12 @@ type Plugin struct {
 	// Workers is how many calls of the single interceptor interfaces run at
 	// once; those of one client never do. 0 means 16 for each CPU.
 	Workers int
+}
+
+// workers is how many calls of single interceptors run at once.
+func (p *Plugin) workers() int {
+	if p.Workers > 0 {
+		return p.Workers
+	}
+	return 16 * runtime.GOMAXPROCS(0)
 }
