@@ -140,9 +140,8 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 	pc := &s.Counters.points[b.Point]
 	var arr [16]original
 	before := remember(arr[:0], b)
-	err := s.attempt(ctx, pc, b)
+	err := s.attempt(ctx, pc, b, before)
 	if err != nil {
-		restore(before, b)
 		s.applyPolicy(pc, b)
 		log.LogAttrs(ctx, slog.LevelDebug, "interceptor could not decide",
 			slog.String("plugin", s.Name), slog.String("hook", b.Point.String()),
@@ -164,8 +163,9 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 	}
 }
 
-// attempt calls the interceptor, holding within the bound on held bytes.
-func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Batch) error {
+// attempt calls the interceptor, holding within the bound on held bytes. What a
+// failed call left behind is undone before the next.
+func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Batch, before []original) error {
 	policy := s.onError()
 	var size int64
 	if policy == OnErrorHold {
@@ -181,7 +181,11 @@ func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Ba
 		defer s.held.Add(-size)
 	}
 	return s.Policy.attempt(ctx, s.Interceptor, defaultInterceptorTimeout, policy, pc, func(ctx context.Context) error {
-		return s.Interceptor.Intercept(ctx, b)
+		err := s.Interceptor.Intercept(ctx, b)
+		if err != nil {
+			restore(before, b)
+		}
+		return err
 	})
 }
 
