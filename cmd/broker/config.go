@@ -1,0 +1,95 @@
+package main
+
+import (
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+)
+
+// config is the broker's configuration file. docs/operations.md describes it;
+// a test compares the two. Relative paths are relative to the folder in which
+// the broker was started.
+type config struct {
+	Listeners      []listenerConfig        `yaml:"listeners"`
+	AllowAnonymous bool                    `yaml:"allow_anonymous"`
+	PluginDir      string                  `yaml:"plugin_dir"`
+	DataDir        string                  `yaml:"data_dir"`
+	RunDir         string                  `yaml:"run_dir"`
+	Log            logConfig               `yaml:"log"`
+	Limits         limitsConfig            `yaml:"limits"`
+	Retained       retainedConfig          `yaml:"retained"`
+	SysInterval    *duration               `yaml:"sys_interval"`
+	Plugins        map[string]pluginConfig `yaml:"plugins"`
+}
+
+type listenerConfig struct {
+	URL  string `yaml:"url"`
+	Name string `yaml:"name"`
+}
+
+type logConfig struct {
+	Level  string `yaml:"level"`
+	Format string `yaml:"format"`
+}
+
+// limitsConfig are broker.Limits as people write them; zero is the default.
+type limitsConfig struct {
+	ConnectTimeout         duration `yaml:"connect_timeout"`
+	ConnectPacketSize      size     `yaml:"connect_packet_size"`
+	PacketSize             size     `yaml:"packet_size"`
+	TopicLevels            int      `yaml:"topic_levels"`
+	Connections            int      `yaml:"connections"`
+	SubscriptionsPerClient int      `yaml:"subscriptions_per_client"`
+	MaxQoS                 *uint8   `yaml:"max_qos"`
+	KeepAlive              duration `yaml:"keep_alive"`
+	SessionExpiry          duration `yaml:"session_expiry"`
+	ReceiveMaximum         uint16   `yaml:"receive_maximum"`
+	TopicAliases           uint16   `yaml:"topic_aliases"`
+	InFlight               uint16   `yaml:"in_flight"`
+	QueueMessages          int      `yaml:"queue_messages"`
+	QueueBytes             size     `yaml:"queue_bytes"`
+	QueueOverflow          string   `yaml:"queue_overflow"`
+	QueueQoS0Offline       bool     `yaml:"queue_qos0_offline"`
+}
+
+type retainedConfig struct {
+	// Store names the plugin that keeps retained messages; "" is the one that
+	// offers it, "memory" none.
+	Store       string `yaml:"store"`
+	WriteBehind bool   `yaml:"write_behind"`
+	MaxMessages int    `yaml:"max_messages"`
+}
+
+type pluginConfig struct {
+	Enabled      *bool             `yaml:"enabled"`
+	Required     *bool             `yaml:"required"`
+	Order        int               `yaml:"order"`
+	Path         string            `yaml:"path"`
+	Attach       string            `yaml:"attach"`
+	StartTimeout duration          `yaml:"start_timeout"`
+	Config       map[string]any    `yaml:"config"`
+	Env          map[string]string `yaml:"env"`
+	Validator    policyConfig      `yaml:"validator"`
+	Interceptor  policyConfig      `yaml:"interceptor"`
+	Observer     observerConfig    `yaml:"observer"`
+}
+
+type policyConfig struct {
+	Timeout       duration `yaml:"timeout"`
+	OnError       onError  `yaml:"on_error"`
+	HoldFor       duration `yaml:"hold_for"`
+	HoldBytes     size     `yaml:"hold_bytes"`
+	MaxConcurrent int      `yaml:"max_concurrent"`
+}
+
+type observerConfig struct {
+	Queue int `yaml:"queue"`
+}
+
+// policy returns p as the hooks want it.
+func (p policyConfig) policy() hook.Policy {
+	return hook.Policy{
+		Timeout: time.Duration(p.Timeout), OnError: hook.OnError(p.OnError), HoldFor: time.Duration(p.HoldFor),
+		HoldBytes: int64(p.HoldBytes), MaxConcurrent: p.MaxConcurrent,
+	}
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/listener"
+)
+
+// configError is a mistake in the configuration file, with its place.
+type configError struct {
+	file         string
+	line, column int
+	message      string
+	excerpt      string // the lines around, with a caret
+}
+
+func (e *configError) Error() string {
+	s := fmt.Sprintf("%s:%d:%d: %s", e.file, e.line, e.column, e.message)
+	if e.excerpt != "" {
+		s += "\n" + strings.TrimRight(e.excerpt, "\n")
+	}
+	return s
+}
+
+// loadConfig reads and checks a configuration file. An error that concerns its
+// text is a *configError.
+func loadConfig(path string) (*config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(path, text)
+}
+
+func parseConfig(path string, text []byte) (*config, error) {
+	cfg := new(config)
+	err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(cfg)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, yamlError(path, text, err)
+	}
+	if err := cfg.check(); err != nil {
+		var at *misplaced
+		if errors.As(err, &at) {
+			return nil, at.locate(path, text)
+		}
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// yamlError turns the library's error into ours.
+func yamlError(path string, text []byte, err error) error {
+	var ye yaml.Error
+	if !errors.As(err, &ye) || ye.GetToken() == nil {
+		return &configError{file: path, line: 1, column: 1, message: firstLine(err.Error())}
+	}
+	return errorAt(path, text, ye.GetToken(), ye.GetMessage())
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+func errorAt(path string, text []byte, tk *token.Token, message string) *configError {
+	pos := tk.Position
+	return &configError{
+		file: path, line: pos.Line, column: pos.Column, message: message,
+		excerpt: excerpt(text, pos.Line, pos.Column),
+	}
+}
+
+// excerpt returns the line with a caret under the column.
+func excerpt(text []byte, line, column int) string {
+	lines := strings.Split(string(text), "\n")
+	if line < 1 || line > len(lines) {
+		return ""
+	}
+	source := strings.TrimRight(lines[line-1], "\r")
+	if len(source) > 200 {
+		source = source[:200]
+	}
+	prefix := fmt.Sprintf("%4d | ", line)
+	return prefix + source + "\n" + strings.Repeat(" ", len(prefix)+max(0, column-1)) + "^"
+}
+
+// misplaced is a value that YAML accepts and the broker does not. path is a
+// YAML path, "$.listeners[0].url".
+type misplaced struct {
+	path, message string
+}
+
+func (m *misplaced) Error() string { return m.path + ": " + m.message }
+
+// locate finds the value in the text. A value that is not written, because a
+// default is at fault, stays with its path.
+func (m *misplaced) locate(file string, text []byte) error {
+	parsed, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return m
+	}
+	p, err := yaml.PathString(m.path)
+	if err != nil {
+		return m
+	}
+	node, err := p.FilterFile(parsed)
+	if err != nil || node == nil {
+		return &configError{file: file, line: 1, column: 1, message: m.Error()}
+	}
+	return errorAt(file, text, firstToken(node), m.message)
+}
+
+func firstToken(n ast.Node) *token.Token {
+	if mv, ok := n.(*ast.MappingNode); ok && len(mv.Values) > 0 {
+		return mv.Values[0].Key.GetToken()
+	}
+	if mv, ok := n.(*ast.MappingValueNode); ok {
+		return mv.Key.GetToken()
+	}
+	return n.GetToken()
+}
+
+var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+
+// check looks at what the types do not tell. The error is a *misplaced.
+func (c *config) check() error {
+	for i, l := range c.Listeners {
+		if _, err := listener.Parse(l.URL); err != nil {
+			return &misplaced{fmt.Sprintf("$.listeners[%d].url", i), err.Error()}
+		}
+	}
+	if err := oneOf("$.log.level", c.Log.Level, "", "debug", "info", "warn", "error"); err != nil {
+		return err
+	}
+	if err := oneOf("$.log.format", c.Log.Format, "", "text", "json"); err != nil {
+		return err
+	}
+	if err := oneOf("$.limits.queue_overflow", c.Limits.QueueOverflow, "", "drop-oldest", "drop-newest"); err != nil {
+		return err
+	}
+	if err := c.Limits.check(); err != nil {
+		return err
+	}
+	for name, p := range c.Plugins {
+		if !pluginName.MatchString(name) {
+			return &misplaced{"$.plugins", fmt.Sprintf("plugin name %q: use lower-case letters, digits and dashes", name)}
+		}
+		if p.Attach != "" && !strings.HasPrefix(p.Attach, "unix:///") {
+			return &misplaced{"$.plugins." + name + ".attach", "write unix:///PATH"}
+		}
+	}
+	return nil
+}
+
+func (l *limitsConfig) check() error {
+	if l.MaxQoS != nil && *l.MaxQoS > 2 {
+		return &misplaced{"$.limits.max_qos", "QoS is 0, 1 or 2"}
+	}
+	if time.Duration(l.KeepAlive) > math.MaxUint16*time.Second {
+		return &misplaced{"$.limits.keep_alive", "the longest keep-alive of MQTT is 65535s"}
+	}
+	if time.Duration(l.SessionExpiry) >= math.MaxUint32*time.Second {
+		return &misplaced{"$.limits.session_expiry", "too long; leave it out for sessions that never expire"}
+	}
+	const largest = 256 << 20
+	for path, n := range map[string]size{"packet_size": l.PacketSize, "connect_packet_size": l.ConnectPacketSize} {
+		if n > largest || n != 0 && n < 128 {
+			return &misplaced{"$.limits." + path, "a packet limit is at least 128B and at most 256MiB"}
+		}
+	}
+	for path, n := range map[string]int{
+		"topic_levels": l.TopicLevels, "connections": l.Connections, "subscriptions_per_client": l.SubscriptionsPerClient,
+		"queue_messages": l.QueueMessages,
+	} {
+		if n < 0 {
+			return &misplaced{"$.limits." + path, "a limit cannot be negative"}
+		}
+	}
+	return nil
+}
+
+func oneOf(path, value string, allowed ...string) error {
+	for _, a := range allowed {
+		if a == value {
+			return nil
+		}
+	}
+	return &misplaced{path, fmt.Sprintf("%q is none of %s", value, strings.Join(allowed[1:], ", "))}
+}

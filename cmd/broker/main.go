@@ -1,0 +1,75 @@
+// Command broker is the Gatehouse MQTT broker and the tool to run it with.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// command is the command tree. Every command's Run gets a *terminal.
+type command struct {
+	Serve    serveCmd    `cmd:"" help:"Run the broker."`
+	Plugin   pluginCmd   `cmd:"" help:"Look at the plugins of a running broker."`
+	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// exitError ends the program with a status of its own and nothing more to say.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// run is the whole program; it returns the exit status: 0 all well, 1 an error
+// that was printed, 2 a command line that makes no sense.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	t := &terminal{in: stdin, out: stdout, err: stderr}
+	status := -1
+	parser, err := kong.New(&command{},
+		kong.Name("broker"),
+		kong.Description("Gatehouse, an MQTT broker that is programmed from outside."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { status = code }),
+		kong.Bind(t),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		panic(err) // the command tree itself is wrong
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	ctx, err := parser.Parse(args)
+	if status >= 0 {
+		return status // --help
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "broker: %v\nTry \"broker --help\".\n", err)
+		return 2
+	}
+	err = ctx.Run()
+	var code exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	default:
+		fmt.Fprintf(stderr, "broker: %s\n", strings.TrimRight(err.Error(), "\n"))
+		return 1
+	}
+}

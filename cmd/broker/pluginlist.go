@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
+	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
+)
+
+// adminTimeout bounds one call of a command.
+const adminTimeout = 10 * time.Second
+
+type pluginCmd struct {
+	List pluginListCmd `cmd:"" help:"List the plugins of a running broker."`
+	Info pluginInfoCmd `cmd:"" help:"Tell everything about one plugin."`
+}
+
+// adminFlags say which broker a command talks to.
+type adminFlags struct {
+	RunDir string `help:"Run folder of the broker." placeholder:"DIR"`
+	Admin  string `help:"Address of the broker's admin API." placeholder:"URL"`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+func (f *adminFlags) client() (adminv1connect.AdminServiceClient, error) {
+	raw := f.Admin
+	if raw == "" {
+		dir := f.RunDir
+		if dir == "" {
+			dir = defaultRunDir()
+		}
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		raw = "unix://" + filepath.Join(abs, adminSocketName)
+	}
+	network, address, err := parseAdminURL(raw)
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err != nil {
+			return nil, fmt.Errorf("no broker answers at %s; is it running, with this run folder? (%w)", raw, err)
+		}
+		return c, nil
+	}
+	hc := &http.Client{Transport: &http.Transport{DialContext: dial}}
+	return adminv1connect.NewAdminServiceClient(hc, "http://broker"), nil
+}
+
+// explain takes connect's code off an error that speaks for itself.
+func explain(err error) error {
+	var ce *connect.Error
+	if errors.As(err, &ce) {
+		return errors.New(ce.Message())
+	}
+	return err
+}
+
+func printJSON(t *terminal, m proto.Message) error {
+	b, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(t.out, "%s\n", b)
+	return err
+}
+
+type pluginListCmd struct {
+	adminFlags
+	Verbose bool `short:"v" help:"Show sockets and services too."`
+}
+
+func (cmd *pluginListCmd) Run(t *terminal) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+	defer cancel()
+	res, err := client.ListPlugins(ctx, connect.NewRequest(&adminv1.ListPluginsRequest{}))
+	if err != nil {
+		return explain(err)
+	}
+	if cmd.JSON {
+		return printJSON(t, res.Msg)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tLAST FAILURE")
+	for _, p := range res.Msg.GetPlugins() {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.GetName(), orDash(p.GetVersion()), stateName(p.GetState()),
+			age(p.GetSinceUnixNanos()), pid(p.GetPid()), p.GetRestarts(), failure(p))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if cmd.Verbose {
+		for _, p := range res.Msg.GetPlugins() {
+			printPluginPlaces(t, p)
+		}
+	}
+	return nil
+}
+
+func printPluginPlaces(t *terminal, p *adminv1.Plugin) {
+	fmt.Fprintf(t.out, "\n%s  %s\n", p.GetName(), p.GetPath())
+	for _, s := range p.GetServices() {
+		fmt.Fprintf(t.out, "    %s\n", s)
+	}
+	if p.GetSocket() != "" {
+		fmt.Fprintf(t.out, "    grpcurl -plaintext -unix %s list\n", p.GetSocket())
+	}
+}
+
+type pluginInfoCmd struct {
+	adminFlags
+	Name string `arg:"" help:"The plugin's name."`
+}
+
+func (cmd *pluginInfoCmd) Run(t *terminal) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
+	defer cancel()
+	res, err := client.GetPlugin(ctx, connect.NewRequest(&adminv1.GetPluginRequest{Name: cmd.Name}))
+	if err != nil {
+		return explain(err)
+	}
+	p := res.Msg.GetPlugin()
+	if cmd.JSON {
+		return printJSON(t, p)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	for _, row := range [][2]string{
+		{"name", p.GetName()}, {"version", orDash(p.GetVersion())}, {"path", p.GetPath()},
+		{"state", stateName(p.GetState()) + " since " + age(p.GetSinceUnixNanos())}, {"pid", pid(p.GetPid())},
+		{"socket", orDash(p.GetSocket())}, {"services", orDash(strings.Join(p.GetServices(), " "))},
+		{"required", fmt.Sprint(p.GetRequired())}, {"restarts", fmt.Sprint(p.GetRestarts())},
+		{"last failure", failure(p)}, {"health", orDash(p.GetHealth())},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
+	for _, h := range p.GetHooks() {
+		fmt.Fprintf(w, "hook %s\tdecided %d, failed %d (%d timeouts), on error %s%s\n",
+			h.GetHook(), h.GetDecided(), h.GetFailed(), h.GetTimeouts(), orDash(h.GetOnError()), policyCounts(h))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(p.GetStderr()) > 0 {
+		fmt.Fprintf(t.out, "\nlast lines of standard error:\n    %s\n", strings.Join(p.GetStderr(), "\n    "))
+	}
+	return nil
+}
+
+func policyCounts(h *adminv1.HookCounters) string {
+	var b strings.Builder
+	for _, k := range []string{"hold", "refuse", "pass", "disconnect"} {
+		if n := h.GetPolicy()[k]; n > 0 {
+			fmt.Fprintf(&b, ", %s %d", k, n)
+		}
+	}
+	return b.String()
+}
+
+func stateName(s adminv1.PluginState) string {
+	return strings.ToLower(strings.TrimPrefix(s.String(), "PLUGIN_STATE_"))
+}
+
+func failure(p *adminv1.Plugin) string {
+	if p.GetLastFailure() == "" {
+		return "-"
+	}
+	return age(p.GetLastFailureUnixNanos()) + " ago: " + p.GetLastFailure()
+}
+
+func age(unixNanos int64) string {
+	if unixNanos == 0 {
+		return "-"
+	}
+	d := time.Since(time.Unix(0, unixNanos))
+	if d < time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Minute).String()
+}
+
+func pid(n int64) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

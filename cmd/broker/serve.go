@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/broker"
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/listener"
+	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+)
+
+const (
+	defaultListener = "tcp://127.0.0.1:1883"
+	defaultDataDir  = "gatehouse-data"
+
+	// stopTimeout bounds each step of a shutdown.
+	stopTimeout = 15 * time.Second
+)
+
+type serveCmd struct {
+	Config      string   `help:"Configuration file." placeholder:"FILE"`
+	Listen      []string `help:"Address to open; repeatable, in place of the file's listeners." placeholder:"URL"`
+	PluginDir   string   `help:"Folder of plugins." placeholder:"DIR"`
+	DataDir     string   `help:"Folder for what has to be kept." placeholder:"DIR"`
+	RunDir      string   `help:"Private folder for sockets, with a short path." placeholder:"DIR"`
+	Admin       string   `help:"Address of the admin API (default: admin.sock in the run folder)." placeholder:"URL"`
+	LogLevel    string   `help:"debug, info, warn or error." enum:",debug,info,warn,error" default:""`
+	LogFormat   string   `help:"text or json." enum:",text,json" default:""`
+	CheckConfig bool     `help:"Check the configuration and end."`
+}
+
+// load reads the file and lays the flags over it.
+func (cmd *serveCmd) load() (*config, error) {
+	cfg := new(config)
+	if cmd.Config != "" {
+		var err error
+		if cfg, err = loadConfig(cmd.Config); err != nil {
+			return nil, err
+		}
+	}
+	if len(cmd.Listen) > 0 {
+		cfg.Listeners = nil
+		for _, u := range cmd.Listen {
+			if _, err := listener.Parse(u); err != nil {
+				return nil, err
+			}
+			cfg.Listeners = append(cfg.Listeners, listenerConfig{URL: u})
+		}
+	}
+	override(&cfg.PluginDir, cmd.PluginDir)
+	override(&cfg.DataDir, cmd.DataDir)
+	override(&cfg.RunDir, cmd.RunDir)
+	override(&cfg.Log.Level, cmd.LogLevel)
+	override(&cfg.Log.Format, cmd.LogFormat)
+	if len(cfg.Listeners) == 0 {
+		cfg.Listeners = []listenerConfig{{URL: defaultListener}}
+	}
+	if cfg.DataDir == "" {
+		cfg.DataDir = defaultDataDir
+	}
+	if cfg.RunDir == "" {
+		cfg.RunDir = defaultRunDir()
+	}
+	return cfg, nil
+}
+
+func override(field *string, flag string) {
+	if flag != "" {
+		*field = flag
+	}
+}
+
+// Run runs the broker until a signal ends it.
+func (cmd *serveCmd) Run(t *terminal) error {
+	cfg, err := cmd.load()
+	if err != nil {
+		return err
+	}
+	if cmd.CheckConfig {
+		_, err := fmt.Fprintln(t.out, "the configuration is good")
+		return err
+	}
+	log, level := newLogger(t.err, cfg.Log.Format, cfg.Log.Level)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	s := &server{cfg: cfg, log: log, out: t.out, adminURL: cmd.Admin}
+	hup := make(chan os.Signal, 1)
+	notifyReload(hup)
+	defer signal.Stop(hup)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop() // ends the goroutine on every way out
+	wg.Go(func() {
+		for {
+			select {
+			case <-hup:
+				cmd.reload(log, level)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return s.run(ctx)
+}
+
+// reload reads the configuration again. A bad one changes nothing.
+func (cmd *serveCmd) reload(log *slog.Logger, level *slog.LevelVar) {
+	cfg, err := cmd.load()
+	if err != nil {
+		log.Error("configuration not reloaded: the old one stays in force", "error", err)
+		return
+	}
+	setLevel(level, cfg.Log.Level)
+	log.Info("log level reloaded; other changes of the configuration take effect at the next start", "level", level.Level().String())
+}
+
+// server is one run of the broker.
+type server struct {
+	cfg      *config
+	log      *slog.Logger
+	out      interface{ Write([]byte) (int, error) }
+	adminURL string
+
+	host     *pluginhost.Host
+	hooks    *hook.Hooks
+	retained *retain.Index
+	broker   *broker.Broker
+	opened   []listener.Listener
+}
+
+// run starts everything in order, serves, and stops everything in the opposite
+// order. Listeners open last and close first.
+func (s *server) run(ctx context.Context) (err error) {
+	if err := makePrivate(s.cfg.RunDir); err != nil {
+		return fmt.Errorf("run folder: %w", err)
+	}
+	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	s.hooks = hook.NewHooks(s.log)
+	bindings, err := s.startPlugins(ctx)
+	defer func() { err = errors.Join(err, s.stopPlugins()) }()
+	if err != nil {
+		return err
+	}
+	if err := s.checkOpenness(bindings); err != nil {
+		return err
+	}
+	stopRetained, err := s.startRetained(ctx, bindings)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopRetained()) }()
+	s.broker = broker.New(s.brokerOptions())
+	admin, err := s.openAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, admin.close()) }()
+	return s.serve(ctx)
+}
+
+// startPlugins starts the plugins and binds their hooks.
+func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) {
+	plugins, err := s.pluginConfigs()
+	if err != nil {
+		return pluginhost.Bindings{}, err
+	}
+	s.host, err = pluginhost.New(pluginhost.Options{
+		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins,
+		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind,
+	})
+	if err != nil {
+		return pluginhost.Bindings{}, err
+	}
+	b, err := s.host.Start(ctx)
+	if err != nil {
+		return b, err
+	}
+	s.bind(b)
+	return b, nil
+}
+
+// bind hands what the plugins serve to the hooks.
+func (s *server) bind(b pluginhost.Bindings) {
+	s.hooks.SetValidators(b.Validators)
+	s.hooks.SetInterceptors(b.Interceptors)
+	s.hooks.SetObservers(b.Observers)
+}
+
+func (s *server) stopPlugins() error {
+	s.hooks.Close()
+	if s.host == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return s.host.Stop(ctx)
+}
+
+// checkOpenness refuses to let the whole network in by accident.
+func (s *server) checkOpenness(b pluginhost.Bindings) error {
+	if s.cfg.AllowAnonymous || len(b.Validators) > 0 {
+		return nil
+	}
+	for _, l := range s.cfg.Listeners {
+		u, err := listener.Parse(l.URL)
+		if err != nil {
+			return err
+		}
+		if !listener.IsLoopback(u) {
+			return fmt.Errorf("listener %s can be reached from other machines and no plugin validates connections: "+
+				"add a validator such as authfile, listen on 127.0.0.1, or set allow_anonymous: true", l.URL)
+		}
+	}
+	return nil
+}
+
+// startRetained loads the retained messages and starts their writer. The
+// returned function writes what is queued and ends it.
+func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop func() error, err error) {
+	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, MaxMessages: s.cfg.Retained.MaxMessages, Logger: s.log}
+	switch want := s.cfg.Retained.Store; {
+	case want == "memory":
+	case want != "" && want != b.StoreName:
+		return nil, fmt.Errorf("retained.store: no plugin %q keeps retained messages", want)
+	default:
+		o.Store = b.Store
+	}
+	s.retained = retain.New(o)
+	if err := s.retained.Load(ctx); err != nil {
+		return nil, fmt.Errorf("retained messages cannot be loaded: %w", err)
+	}
+	if o.Store != nil {
+		s.log.Info("retained messages loaded", "plugin", b.StoreName, "messages", s.retained.Len())
+	}
+	wctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.retained.Run(wctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}, nil
+}
+
+// serve opens the listeners and serves until ctx ends.
+func (s *server) serve(ctx context.Context) error {
+	defer func() {
+		for _, l := range s.opened {
+			_ = l.Close()
+		}
+	}()
+	for _, lc := range s.cfg.Listeners {
+		l, err := listener.Open(ctx, lc.URL, listener.Options{Name: lc.Name})
+		if err != nil {
+			return err
+		}
+		s.opened = append(s.opened, l)
+	}
+	serving, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	failed := make(chan error, len(s.opened)+1)
+	wg.Go(func() { failed <- s.broker.Run(serving) })
+	urls := make([]string, len(s.opened))
+	for i, l := range s.opened {
+		urls[i] = l.URL()
+		wg.Go(func() {
+			if err := s.broker.Serve(serving, l); !errors.Is(err, broker.ErrClosed) {
+				failed <- err
+			}
+		})
+	}
+	if _, err := fmt.Fprintln(s.out, "ready", strings.Join(urls, " ")); err != nil {
+		s.log.Debug("nobody reads standard output", "error", err)
+	}
+	var cause error
+	select {
+	case <-ctx.Done():
+		s.log.Info("shutting down")
+	case cause = <-failed:
+	}
+	sctx, done := context.WithTimeout(context.Background(), stopTimeout)
+	defer done()
+	err := s.broker.Shutdown(sctx)
+	cancel()
+	return errors.Join(cause, err)
+}
+
+// listenerURLs are the addresses that are open, as clients write them.
+func (s *server) listenerURLs() []string {
+	urls := make([]string, len(s.opened))
+	for i, l := range s.opened {
+		urls[i] = l.URL()
+	}
+	return urls
+}
+
+// parseAdminURL splits an admin address into network and address.
+func parseAdminURL(raw string) (network, address string, err error) {
+	u, err := url.Parse(raw)
+	if err == nil && u.Scheme == "unix" && u.Host == "" && u.Path != "" {
+		return "unix", u.Path, nil
+	}
+	return "", "", fmt.Errorf("admin address %q: write unix:///PATH", raw)
+}
