@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,11 +60,7 @@ func parseJSON(line []byte) (record, bool) {
 	if l, ok := parseLevel(level.text); ok {
 		r.level = l
 	}
-	names := make([]string, 0, len(fields))
-	for name := range fields {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(fields))
 	for _, name := range names[:min(len(names), maxAttrs)] {
 		r.attrs = append(r.attrs, attribute(name, scalarOf(fields[name])))
 	}

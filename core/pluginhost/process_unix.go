@@ -20,6 +20,13 @@ func detach(cmd *exec.Cmd, lifeline *os.File) {
 	cmd.Env = append(cmd.Env, "GATEHOUSE_LIFELINE_FD=3")
 }
 
+// alone puts cmd, which must have a context, into a process group of its own,
+// and ends the whole group when the context does.
+func alone(cmd *exec.Cmd) {
+	cmd.SysProcAttr = attributes()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+}
+
 // procGroup is a process group by the identifier of its leader.
 type procGroup int
 

@@ -16,6 +16,9 @@ func detach(cmd *exec.Cmd, _ *os.File) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NEW_PROCESS_GROUP}
 }
 
+// alone leaves cmd as it is: its context ends the process.
+func alone(*exec.Cmd) {}
+
 // procGroup is a job object: it holds the process with all its children, and ends
 // them when its last handle is closed, be it by the broker's death.
 type procGroup struct{ job windows.Handle }

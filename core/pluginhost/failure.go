@@ -1,0 +1,115 @@
+package pluginhost
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FailureKind sorts failures of plugins.
+type FailureKind uint8
+
+// The kinds. After Refused, Unrunnable, Incompatible and Incomplete a plugin is
+// not started again before its files or its configuration change; after the
+// others it is, with growing pauses.
+const (
+	Refused       FailureKind = iota + 1 // its files or its manifest are not acceptable
+	Unrunnable                           // the system can't run its program
+	Incompatible                         // it speaks another version of the protocol
+	Incomplete                           // it does not serve what its manifest declares
+	Garbled                              // it printed something else than a handshake
+	Hung                                 // it did not do something in time
+	Exited                               // its process ended
+	Misconfigured                        // it refused its configuration
+	Unhealthy                            // it missed its health checks
+	Lost                                 // the connection to it broke
+	Untrusted                            // its answers made no sense
+)
+
+// String names the kind in lower case.
+func (k FailureKind) String() string {
+	names := [...]string{
+		"none", "refused", "unrunnable", "incompatible", "incomplete", "garbled", "hung",
+		"exited", "misconfigured", "unhealthy", "lost", "untrusted",
+	}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}
+
+// lasting reports whether only a change of files or configuration can help.
+func (k FailureKind) lasting() bool {
+	return k == Refused || k == Unrunnable || k == Incompatible || k == Incomplete
+}
+
+// Failure is why a plugin does not run, in words for a person. It is an error
+// of one line. It is immutable.
+type Failure struct {
+	Plugin string
+	Kind   FailureKind
+	What   string // went wrong: a clause whose subject is the plugin
+	Do     string // what to do about it; may be empty
+	Time   time.Time
+	Output []string // the last lines that the process wrote, oldest first
+	Panic  string   // the whole text of its panic, "" if there was none
+}
+
+// errorLines is how many lines of output an error quotes.
+const errorLines = 3
+
+// Error is the whole story in one line: name, cause, last output, advice.
+func (f *Failure) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "plugin %s: %s", f.Plugin, f.What)
+	if lines := f.Output[max(0, len(f.Output)-errorLines):]; f.Panic == "" && len(lines) > 0 {
+		quoted := make([]string, len(lines))
+		for i, line := range lines {
+			quoted[i] = strconv.Quote(line[:min(len(line), 300)])
+		}
+		b.WriteString("; its last output was ")
+		b.WriteString(strings.Join(quoted, ", "))
+	}
+	if f.Do != "" {
+		b.WriteString("; ")
+		b.WriteString(f.Do)
+	}
+	return b.String()
+}
+
+// quoting returns f with what the process wrote, and the headline of its panic
+// in the cause.
+func (f *Failure) quoting(out *output) *Failure {
+	g := *f
+	g.Output = out.last(tailLines)
+	headline, text := out.panicText()
+	if g.Panic = text; text != "" && !strings.HasPrefix(headline, "SIGQUIT") {
+		g.What += " (" + headline[:min(len(headline), 300)] + ")"
+	}
+	return &g
+}
+
+// describeExit says how a process ended.
+func describeExit(s *os.ProcessState) string {
+	switch {
+	case s == nil:
+		return "it ended"
+	case exitSignal(s) != 0:
+		sig := exitSignal(s)
+		return fmt.Sprintf("it was ended by signal %d (%s)", int(sig), sig)
+	default:
+		return fmt.Sprintf("it exited with status %d", s.ExitCode())
+	}
+}
+
+// history is what went wrong with one plugin, latest last and bounded.
+type history []*Failure
+
+const maxHistory = 10
+
+func (h history) with(f *Failure) history {
+	return append(slices.Clone(h[max(0, len(h)-maxHistory+1):]), f)
+}

@@ -1,0 +1,85 @@
+package pluginhost
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// fingerprint tells whether files changed, by their names, sizes, modes and
+// times. Equal fingerprints mean that a start which failed would fail again.
+type fingerprint [sha256.Size]byte
+
+// maxFingerprinted bounds the files of a folder that are looked at.
+const maxFingerprinted = 2000
+
+// fingerprint covers the plugin's folder or program, its socket, and the files
+// that its configuration names: a plugin that refused a broken users file is
+// worth another start when that file was mended.
+func (v *verifier) fingerprint() fingerprint {
+	h := sha256.New()
+	switch p := v.place; {
+	case p.folder != "":
+		addTree(h, p.folder)
+	case p.file != "":
+		addFile(h, p.file)
+	case p.attach != "":
+		addFile(h, p.attach)
+	}
+	var config any
+	if json.Unmarshal(v.Config.Config, &config) == nil {
+		addNamed(h, config)
+	}
+	return fingerprint(h.Sum(nil))
+}
+
+func addTree(h hash.Hash, folder string) {
+	left := maxFingerprinted
+	// What can't be read adds its absence.
+	_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, _ error) error {
+		addFile(h, path)
+		if left--; left == 0 {
+			return filepath.SkipAll
+		}
+		return nil
+	})
+}
+
+// addFile adds a file by its attributes, links followed.
+func addFile(h hash.Hash, path string) {
+	info, err := os.Stat(path)
+	if err != nil {
+		fmt.Fprintf(h, "%s\x00missing\x00", path)
+		return
+	}
+	size := info.Size()
+	if info.IsDir() {
+		size = 0 // differs between file systems for no change of ours
+	}
+	fmt.Fprintf(h, "%s\x00%d\x00%v\x00%d\x00", path, size, info.Mode(), info.ModTime().UnixNano())
+}
+
+// addNamed adds the files that strings of a configuration may name.
+func addNamed(h hash.Hash, value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		for _, k := range slices.Sorted(maps.Keys(value)) {
+			addNamed(h, value[k])
+		}
+	case []any:
+		for _, v := range value {
+			addNamed(h, v)
+		}
+	case string:
+		if len(value) < 4096 && !strings.ContainsRune(value, 0) && (filepath.IsAbs(value) || exists(value)) {
+			addFile(h, value)
+		}
+	}
+}
