@@ -169,7 +169,7 @@ func (c *conn) recheckSubscription(a *asked, before mqtt.Subscription) {
 func (c *conn) enter(a *asked) {
 	sub := a.call.Subscription
 	sess := c.client.sess
-	if _, existed := sess.Subscription(sub.Filter); !existed && len(sess.Subscriptions()) >= c.limits.subscriptions {
+	if _, existed := sess.Subscription(sub.Filter); !existed && sess.SubscriptionCount() >= c.limits.subscriptions {
 		a.keep, a.code = false, mqtt.QuotaExceeded
 		return
 	}

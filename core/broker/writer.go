@@ -253,29 +253,34 @@ func (w *writer) feedSome(now time.Time) bool {
 // screen asks the deliver hooks about what was queued while the client was
 // away.
 func (w *writer) screen() {
-	b := w.c.b
-	unscreened := 0
-	for i := range w.batch {
-		if w.batch[i].Kind == session.SendPublish && !w.batch[i].Delivery.Screened {
-			unscreened++
-		}
-	}
-	if unscreened == 0 {
-		return
-	}
-	targets := make([]screening, 0, unscreened)
+	var list []screening
 	for i := range w.batch {
 		if o := &w.batch[i]; o.Kind == session.SendPublish && !o.Delivery.Screened {
-			targets = append(targets, screening{client: w.c.client, info: w.c.info, delivery: &o.Delivery})
+			list = append(list, screening{client: w.c.client, info: w.c.info, delivery: &o.Delivery})
 		}
 	}
-	b.screen(targets)
+	if len(list) == 0 {
+		return
+	}
+	var granted [writeBatch]mqtt.QoS
+	for i := range w.batch {
+		granted[i] = w.batch[i].Delivery.QoS
+	}
+	w.c.b.screen(list)
 	kept := w.batch[:0]
 	for i := range w.batch {
 		o := w.batch[i]
-		if o.Delivery.Message == nil {
+		switch {
+		case o.Delivery.Message == nil:
 			w.c.client.sess.Cancel(o.ID)
 			continue
+		case o.ID != 0 && o.Delivery.QoS == mqtt.AtMostOnce:
+			// The session has it in flight already: QoS 0 ends that.
+			w.c.client.sess.Cancel(o.ID)
+			o.ID, o.Dup = 0, false
+		default:
+			// A step from 2 to 1 is not taken, for the same reason.
+			o.Delivery.QoS = granted[i]
 		}
 		kept = append(kept, o)
 	}
