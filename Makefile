@@ -1,0 +1,146 @@
+# "make help" tells what there is to do. Building, running and testing need Go
+# and the Go module proxy, and nothing else; every other tool is pinned by a
+# module file of its own under tools/ and built when it is first asked for.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+GO      ?= go
+tool     = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
+EXE     := $(shell $(GO) env GOEXE)
+TARGET  := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
+
+# The version that is stamped into the broker; empty leaves it to Go.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+LDFLAGS  = $(if $(VERSION),-X main.version=$(VERSION))
+
+PLUGINS := $(patsubst plugins/%/main.go,%,$(wildcard plugins/*/main.go))
+
+# What "make run" is given; "make run ARGS='--log-level debug'" adds to it.
+CONFIG  ?= examples/quickstart/gatehouse.yaml
+ARGS    ?=
+
+# How long "make fuzz" stays with each target.
+FUZZTIME ?= 10m
+
+# Which benchmarks run how often, for benchstat.
+BENCH   ?= .
+COUNT   ?= 6
+
+CROSS   ?= darwin/arm64 windows/amd64
+
+.PHONY: help
+help: ## Print this list
+	@echo "usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## Building and running
+
+.PHONY: build
+build: broker $(PLUGINS:%=plugin-%) ## Build the broker and its plugins into bin/
+
+.PHONY: broker
+broker:
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/broker$(EXE) ./cmd/broker
+
+# A plugin's folder holds its program and plugin.json, which is what the program
+# says of itself, with the command line that the program can't know.
+.PHONY: $(PLUGINS:%=plugin-%)
+$(PLUGINS:%=plugin-%): plugin-%:
+	@mkdir -p bin/plugins/$*
+	$(GO) build -o bin/plugins/$*/$*$(EXE) ./plugins/$*
+	@bin/plugins/$*/$*$(EXE) describe > bin/plugins/$*/described
+	@sed '1s|{|{"exec":{"$(TARGET)":["./$*$(EXE)"]},|' bin/plugins/$*/described > bin/plugins/$*/plugin.json.new
+	@mv bin/plugins/$*/plugin.json.new bin/plugins/$*/plugin.json
+	@rm bin/plugins/$*/described
+
+.PHONY: run
+run: build ## Build everything and serve on 127.0.0.1:1883 with examples/quickstart
+	@exec bin/broker$(EXE) serve --config $(CONFIG) --plugin-dir bin/plugins $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built; data stays
+	rm -rf bin
+
+## Testing
+
+.PHONY: test
+test: ## Run the tests
+	$(GO) test ./...
+
+.PHONY: race
+race: ## Run the tests under the race detector
+	$(GO) test -race ./...
+
+.PHONY: cover
+cover: ## Run the tests and tell how much of the code they reach
+	@mkdir -p bin
+	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./...
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+	@$(GO) tool cover -func=bin/cover.out | tail -n 1
+	@echo "line by line: bin/cover.html"
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME each (10m)
+	@targets=$$($(GO) test -list '^Fuzz' ./...) && \
+	echo "$$targets" | awk '/^Fuzz/ { name[++n] = $$1 } /^ok/ { while (n) print $$2, name[n--] }' | \
+	while read -r package target; do \
+		echo "fuzz $$package $$target for $(FUZZTIME)"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; \
+	done
+
+.PHONY: fuzz-short
+fuzz-short: ## Fuzz every target for a few seconds
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=5s
+
+.PHONY: bench
+bench: ## Run benchmarks into bin/bench.txt; OLD=FILE compares with an earlier result
+	@mkdir -p bin
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
+	$(call tool,benchstat) $(OLD) bin/bench.txt
+
+## Checking
+
+.PHONY: lint
+lint: ## Run go vet, golangci-lint and buf lint
+	$(GO) vet ./...
+	$(call tool,golangci-lint) run
+	$(call tool,golangci-lint) fmt --diff
+	$(call tool,buf) lint
+	$(call tool,buf) format --diff --exit-code
+
+.PHONY: cross
+cross: ## Compile and vet everything for other systems
+	@for target in $(CROSS); do \
+		echo "cross $$target"; \
+		export CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/}; \
+		$(GO) build ./... && $(GO) vet ./... || exit 1; \
+	done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities; skipped where their database can't be reached
+	@tools/govulncheck/run $(call tool,govulncheck) ./...
+
+## Generated code
+
+.PHONY: proto
+proto: ## Generate Go code from proto/
+	$(call tool,buf) format -w
+	$(call tool,buf) generate
+
+.PHONY: check-generated
+check-generated: ## Generate again and fail if anything differs from what is committed
+	@mkdir -p bin && touch bin/generated
+	$(call tool,buf) generate
+	@stale=$$(find proto \( -name '*.pb.go' -o -name '*.connect.go' \) ! -newer bin/generated); \
+	test -z "$$stale" || { echo "generated from nothing: $$stale"; exit 1; }
+	git diff --exit-code -- proto
+	@new=$$(git status --porcelain -- proto); \
+	test -z "$$new" || { echo "not committed:"; echo "$$new"; exit 1; }
+
+# What the contract of the last release promised must stay so.
+.PHONY: breaking
+breaking: ## Compare the contract in proto/ with that of the last release
+	@last=$$(git describe --tags --abbrev=0 --match 'v*' 2>/dev/null) || \
+	{ echo "breaking: there is no release to compare with yet"; exit 0; }; \
+	$(call tool,buf) breaking --against ".git#tag=$$last"

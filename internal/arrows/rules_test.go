@@ -1,0 +1,130 @@
+package arrows
+
+const module = "github.com/gatehouse-mqtt/gatehouse"
+
+// row says what one package may import of this module. A name that ends with
+// "/..." stands for a package and all below it. The rule of the same name in
+// .golangci.yml says the same; see TestLinterKnowsArrows.
+type row struct {
+	rule, pkg string
+	may       []string
+	why       string
+}
+
+var rows = []row{
+	{
+		"mqtt", "core/mqtt", nil,
+		"core/mqtt is the vocabulary of all other packages, so it imports none of them",
+	},
+	{
+		"topic", "core/topic", nil,
+		"core/topic is about strings and trees of them; it knows neither messages nor clients",
+	},
+	{
+		"packet", "core/packet", []string{"core/mqtt"},
+		"core/packet turns bytes into packets; what they mean is for others to say",
+	},
+	{
+		"session", "core/session", []string{"core/mqtt"},
+		"core/session is the protocol state of one client: no network, no codec, no other client",
+	},
+	{
+		"hook", "core/hook", []string{"core/mqtt", "core/topic"},
+		"core/hook is what broker and plugin host have in common; it knows neither",
+	},
+	{
+		"retain", "core/retain", []string{"core/mqtt", "core/topic"},
+		"core/retain declares its store; what implements it comes from outside",
+	},
+	{
+		"router", "core/router", []string{"core/mqtt", "core/topic"},
+		"core/router declares what it delivers to; a session is only one thing that fits",
+	},
+	{
+		"listener", "core/listener", nil,
+		"core/listener gives connections; what is spoken over them is none of its business",
+	},
+	{
+		"broker", "core/broker", []string{
+			"core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
+		},
+		"core/broker is programmed through core/hook alone, so that it can be embedded without plugins",
+	},
+	{
+		"pluginhost", "core/pluginhost", []string{
+			"core/hook", "core/mqtt", "core/retain", "core/topic", "pluginapi", "proto/gatehouse/plugin/v1",
+		},
+		"core/pluginhost offers plugins as hooks and a store; the broker that asks them is not its concern",
+	},
+	{
+		"admin", "core/admin", []string{"proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect"},
+		"core/admin declares the server that it shows; cmd/broker hands it one",
+	},
+	{
+		"pluginapi", "pluginapi/...", []string{"pluginapi/...", "proto/gatehouse/plugin/v1"},
+		"who writes a plugin downloads pluginapi and sees no code of the broker",
+	},
+	{
+		"plugins", "plugins/...", []string{"pluginapi", "plugins/...", "internal/password"},
+		"a plugin is written against pluginapi, ours like everyone's",
+	},
+	{
+		"examples", "examples/...", []string{"pluginapi"},
+		"an example shows what anybody can write outside of this module",
+	},
+}
+
+// ban says what a package may not even import by way of others. The names of
+// ours lack the module.
+type ban struct {
+	from   string
+	except []string
+	never  []string
+	why    string
+}
+
+var bans = []ban{
+	{
+		"core/...",
+		[]string{"core/pluginhost"},
+		[]string{"google.golang.org/grpc/...", "github.com/hashicorp/...", "pluginapi/..."},
+		"an embedder of the broker gets neither gRPC nor processes; core/pluginhost has both",
+	},
+	{
+		"core/...",
+		[]string{"core/pluginhost", "core/admin"},
+		[]string{"google.golang.org/protobuf/...", "connectrpc.com/...", "proto/..."},
+		"the core has types of its own; core/pluginhost and core/admin translate",
+	},
+	{
+		"core/...", nil,
+		[]string{"github.com/goccy/go-yaml/...", "github.com/alecthomas/kong/...", "github.com/prometheus/...", "go.opentelemetry.io/..."},
+		"the core has no file format, no command line and no metrics library; cmd/broker maps them to Options",
+	},
+	{
+		"pluginapi/...", nil,
+		[]string{"core/...", "internal/password", "internal/brokertest", "github.com/goccy/go-yaml/...", "github.com/alecthomas/kong/...", "connectrpc.com/..."},
+		"what a plugin author downloads is small and has no code of the broker in it",
+	},
+	{
+		"...", nil,
+		[]string{"cmd/..."},
+		"cmd/broker wires everything together and is wired to nothing",
+	},
+	{
+		"cmd/...", nil,
+		[]string{"plugins/...", "examples/..."},
+		"the broker knows its plugins as programs only, ours like everyone's",
+	},
+	{
+		"core/...",
+		[]string{"core/pluginhost"}, // go-plugin brings it
+		[]string{"testing"},
+		"what helps tests is in no program",
+	},
+	{
+		"...", nil,
+		[]string{"internal/brokertest", "pluginapi/plugintest/..."},
+		"what helps tests is in no program",
+	},
+}
