@@ -2,7 +2,6 @@ package users
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,12 +113,4 @@ func (r *reader) file(root ast.Node, s *Set) {
 	if len(r.problems) == 0 && s.anonymous == nil && len(s.byName) == 0 {
 		r.complain(root, emptyMessage)
 	}
-}
-
-// hashMessage tells what to do about a password that is none.
-func hashMessage(err error) string {
-	if errors.Is(err, password.ErrUnknownScheme) {
-		return fmt.Sprintf("password must be a hash, as \"broker password\" makes it: %v", err)
-	}
-	return err.Error()
 }

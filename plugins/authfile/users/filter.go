@@ -11,7 +11,7 @@ const (
 	usernameMark = "%u"
 )
 
-var errShare = errors.New("write it without $share/group: shared subscriptions are granted by what they match")
+var errShare = errors.New("must be written without $share/group: shared subscriptions are granted by what they match")
 
 // checkFilter returns nil if s can be the filter of a rule.
 func checkFilter(s string) error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -88,28 +89,44 @@ var secret = regexp.MustCompile(`(?i)(\bpassword["']?\s*:\s*)\S.*|\$(?:argon2[a-
 // maxExcerpt is the number of characters of a line that are shown.
 const maxExcerpt = 100
 
-// excerpt shows a line and marks a column of it, counted from 1. With hide,
-// what begins at the column is left out: the problem is with a secret.
-func excerpt(text string, line, column int, hide bool) string {
+// excerpt shows a line and marks a column of it, counted from 1. If hide is not
+// 0, what begins at that column is left out: it may be a secret.
+func excerpt(text string, line, column, hide int) string {
 	runes := []rune(strings.TrimRight(text, "\r\n"))
-	column = min(max(column, 1), len(runes)+1)
-	if hide {
-		runes = append(slices.Clone(runes[:column-1]), []rune("***")...)
+	if hide > 0 && hide <= len(runes) {
+		runes = append(slices.Clone(runes[:hide-1]), []rune("***")...)
 	}
 	runes = []rune(secret.ReplaceAllString(string(runes), "${1}***"))
-	column = min(column, len(runes)+1) // the caret may have been in what was left out
+	column = min(max(column, 1), len(runes)+1) // the caret may have been in what was left out
 	from := 0
 	if column > maxExcerpt*3/4 {
 		from = column - maxExcerpt/2
 	}
 	to := min(len(runes), from+maxExcerpt)
-	shown := slices.Clone(runes[from:to])
-	for i, r := range shown {
-		if r == '\t' {
-			shown[i] = ' ' // one column wide, as the caret counts it
-		} else if !unicode.IsPrint(r) {
-			shown[i] = '?'
+	return fmt.Sprintf("%5d | %s\n      | %s^", line, printable(string(runes[from:to])), strings.Repeat(" ", column-1-from))
+}
+
+// printable replaces what would disturb a terminal or a log. A tab becomes one
+// blank, since that is how columns are counted.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case !unicode.IsPrint(r):
+			return '?'
 		}
+		return r
+	}, s)
+}
+
+// maxQuoted is how many characters of a value a message repeats.
+const maxQuoted = 60
+
+// quote shows a value from the file in a message.
+func quote(s string) string {
+	if runes := []rune(s); len(runes) > maxQuoted {
+		s = string(runes[:maxQuoted]) + "..."
 	}
-	return fmt.Sprintf("%5d | %s\n      | %s^", line, string(shown), strings.Repeat(" ", column-1-from))
+	return strconv.Quote(s)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -25,31 +26,55 @@ type reader struct {
 
 // complain records a problem at a node.
 func (r *reader) complain(n ast.Node, format string, args ...any) {
-	r.problems = append(r.problems, r.problem(n.GetToken(), false, fmt.Sprintf(format, args...)))
+	r.problems = append(r.problems, r.problem(tokenOf(n), 0, fmt.Sprintf(format, args...)))
 }
 
 // warn records what should be looked at.
 func (r *reader) warn(n ast.Node, format string, args ...any) {
-	r.warnings = append(r.warnings, r.problem(n.GetToken(), false, fmt.Sprintf(format, args...)))
+	r.warnings = append(r.warnings, r.problem(tokenOf(n), 0, fmt.Sprintf(format, args...)))
 }
 
 // complainSecret is complain for a node whose text must not be shown.
 func (r *reader) complainSecret(n ast.Node, format string, args ...any) {
-	r.problems = append(r.problems, r.problem(n.GetToken(), true, fmt.Sprintf(format, args...)))
+	t := tokenOf(n)
+	r.problems = append(r.problems, r.problem(t, columnOf(t), fmt.Sprintf(format, args...)))
 }
 
-func (r *reader) problem(t *token.Token, hide bool, message string) Problem {
-	p := Problem{File: r.name, Message: message}
+// complainKey is complain for a key of which nobody knows what its value is: a
+// password, if it is password misspelt.
+func (r *reader) complainKey(n ast.Node, format string, args ...any) {
+	t := tokenOf(n)
+	after := columnOf(t) + utf8.RuneCountInString(t.Value) + len(":")
+	r.problems = append(r.problems, r.problem(t, after, fmt.Sprintf(format, args...)))
+}
+
+// problem describes a problem at a token; see excerpt for hide.
+func (r *reader) problem(t *token.Token, hide int, message string) Problem {
+	p := Problem{File: r.name, Message: printable(message)}
 	if t == nil || t.Position == nil {
 		return p
 	}
-	p.Line = min(max(t.Position.Line, 1), max(len(r.lines), 1))
-	p.Column = max(t.Position.Column, 1)
-	if p.Line <= len(r.lines) {
-		p.Excerpt = excerpt(r.lines[p.Line-1], p.Line, p.Column, hide)
-	}
+	p.Line = min(max(t.Position.Line, 1), len(r.lines))
+	p.Column = columnOf(t)
+	p.Excerpt = excerpt(r.lines[p.Line-1], p.Line, p.Column, hide)
 	return p
 }
+
+// tokenOf returns where a node begins. The parser's answer for a mapping is its
+// first colon.
+func tokenOf(n ast.Node) *token.Token {
+	switch n := n.(type) {
+	case *ast.MappingNode:
+		if !n.IsFlowStyle && len(n.Values) > 0 {
+			return n.Values[0].Key.GetToken()
+		}
+	case *ast.MappingValueNode:
+		return n.Key.GetToken()
+	}
+	return n.GetToken()
+}
+
+func columnOf(t *token.Token) int { return max(t.Position.Column, 1) }
 
 // root parses the file and returns its only document's body; nil if there is a
 // problem, or nothing in the file.
@@ -79,7 +104,11 @@ func (r *reader) syntaxProblem(err error) Problem {
 	if !ok {
 		return Problem{File: r.name, Message: "no YAML: " + firstLine(err.Error())}
 	}
-	return r.problem(located.GetToken(), false, "no YAML: "+firstLine(located.GetMessage()))
+	message := firstLine(located.GetMessage())
+	if strings.Contains(message, "'\t'") { // which nobody would see
+		message = "a tab can't stand here; use blanks"
+	}
+	return r.problem(located.GetToken(), 0, "is not valid YAML: "+message)
 }
 
 func firstLine(s string) string {
@@ -111,7 +140,7 @@ func (r *reader) mapping(n ast.Node, what string, fields ...field) {
 	r.keyed(n, what, func(key string, keyNode, value ast.Node) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.key == key })
 		if i < 0 {
-			r.complain(keyNode, "unknown key %q; %s may have %s", key, what, keyList(fields))
+			r.complainKey(keyNode, "unknown key%s; %s may have %s", shownKey(key), what, keyList(fields))
 			return
 		}
 		fields[i].read(value)
@@ -131,12 +160,21 @@ func (r *reader) keyed(n ast.Node, what string, read func(key string, keyNode, v
 			continue
 		}
 		if line, twice := seen[key]; twice {
-			r.complain(entry.Key, "key %q stands here for the second time; the first is in line %d", key, line)
+			r.complain(entry.Key, "key%s stands here for the second time; the first is in line %d", shownKey(key), line)
 			continue
 		}
 		seen[key] = entry.Key.GetToken().Position.Line
 		read(key, entry.Key, entry.Value)
 	}
+}
+
+// shownKey shows a key in a message, unless it may be a piece of a hash that was
+// not put in quotes.
+func shownKey(key string) string {
+	if strings.Contains(key, "$") {
+		return ""
+	}
+	return " " + quote(key)
 }
 
 func keyList(fields []field) string {

@@ -106,7 +106,7 @@ func (r *reader) filter(n ast.Node, to *string) bool {
 		return false
 	}
 	if err := checkFilter(s); err != nil {
-		r.complain(n, "topic filter %q: %v", s, err)
+		r.complain(n, "topic filter %s %v", quote(s), err)
 		return false
 	}
 	*to = s

@@ -1,6 +1,7 @@
 package users
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,7 +36,7 @@ func (r *reader) users(n ast.Node, roles map[string]*role, s *Set) {
 			continue
 		}
 		if line, twice := first[a.Name]; twice {
-			r.complain(a.nameNode, "user %q stands here for the second time; the first is in line %d", a.Name, line)
+			r.complain(a.nameNode, "user %s stands here for the second time; the first is in line %d", quote(a.Name), line)
 			continue
 		}
 		first[a.Name] = a.nameNode.GetToken().Position.Line
@@ -60,7 +61,7 @@ func (r *reader) account(n ast.Node, roles map[string]*role) *account {
 	case a.nameNode == nil:
 		r.complain(n, "a user needs a name")
 	case a.passwordNode == nil:
-		r.complain(a.nameNode, "user %q has no password; \"broker password\" makes a hash for it", a.Name)
+		r.complain(a.nameNode, "user %s has no password; \"broker password\" makes a hash for it", quote(a.Name))
 	}
 	return a
 }
@@ -100,7 +101,7 @@ func (r *reader) finish(a *account) *User {
 	r.expandIDs(u.clientIDs, a.idNodes, u.Name)
 	r.expandIDs(u.prefixes, a.prefixNodes, u.Name)
 	if strings.ContainsAny(u.Name, "/+#") && anyHolds(rules, usernameMark, func(rule) bool { return true }) {
-		r.complain(a.nameNode, "user name %q contains '/', '+' or '#', so that %%u in its rules matches nothing", u.Name)
+		r.complain(a.nameNode, "user name %s contains '/', '+' or '#', so that %%u in its rules matches nothing", quote(u.Name))
 	}
 	if !u.Disabled && !slices.ContainsFunc(u.Grants, func(g pluginapi.Grant) bool { return !g.Deny }) {
 		r.warn(a.nameNode, "%s can connect, but may neither publish nor subscribe: no rule allows it", called(u.Name))
@@ -112,7 +113,7 @@ func called(name string) string {
 	if name == "" {
 		return "the anonymous user"
 	}
-	return fmt.Sprintf("user %q", name)
+	return "user " + quote(name)
 }
 
 // username reads a user's name.
@@ -133,10 +134,21 @@ func (r *reader) password(n ast.Node, a *account) {
 	}
 	d, err := password.Parse(s.Value)
 	if err != nil {
-		r.complainSecret(n, "%s", hashMessage(err))
+		r.complainSecret(n, "%s", hashMessage(s.Value, err))
 		return
 	}
 	a.Password, a.passwordNode = d, n
+}
+
+// hashMessage tells what to do about a password that is no good hash.
+func hashMessage(s string, err error) string {
+	switch {
+	case errors.Is(err, password.ErrUnknownScheme):
+		return fmt.Sprintf("password must be a hash, as \"broker password\" makes it: %v", err)
+	case strings.HasPrefix(s, "$argon2id$") && !strings.Contains(s, ","):
+		return "password hash ends at its first comma: inside {} it must be in quotes"
+	}
+	return err.Error()
 }
 
 // clientIDs reads identifiers or prefixes of them.
@@ -203,9 +215,9 @@ func (r *reader) rolesOf(n ast.Node, roles map[string]*role) (rules []rule) {
 		case ok:
 			rules = append(rules, ro.rules...)
 		case len(roles) == 0:
-			r.complain(item, "unknown role %q; the file has no roles", name)
+			r.complain(item, "unknown role %s; the file has no roles", quote(name))
 		default:
-			r.complain(item, "unknown role %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(roles)), ", "))
+			r.complain(item, "unknown role %s; there are %s", quote(name), strings.Join(slices.Sorted(maps.Keys(roles)), ", "))
 		}
 	})
 	return rules
