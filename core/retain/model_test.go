@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +50,8 @@ func possible(history []step, revision uint64, topic string) []string {
 // later one of its topic: the broker could be killed at that moment.
 func TestWhatWaitPromises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rapid.Check(t, func(r *rapid.T) {
+		// rapid asks a testing.T for its deadline, which has no meaning here.
+		rapid.Check(struct{ rapid.TB }{t}, func(r *rapid.T) {
 			outcomes := make(chan int)
 			store := &fake{t: t}
 			failed := 0
@@ -73,6 +75,12 @@ func TestWhatWaitPromises(t *testing.T) {
 			ctx, cancel := context.WithCancel(context.Background())
 			ended := make(chan error, 1)
 			go func() { ended <- x.Run(ctx) }()
+			stop := sync.OnceValue(func() error {
+				cancel()
+				close(outcomes) // from now on every call succeeds
+				return <-ended
+			})
+			defer stop()
 
 			topics := []string{"a", "b", "c/d", "c/e", "f"}
 			var history []step
@@ -130,9 +138,7 @@ func TestWhatWaitPromises(t *testing.T) {
 				},
 			})
 
-			cancel()
-			close(outcomes) // from now on every call succeeds
-			if err := <-ended; err != nil {
+			if err := stop(); err != nil {
 				r.Fatalf("Run: %v", err)
 			}
 			synctest.Wait()

@@ -50,10 +50,7 @@ func (q *queue) with(c Change) load {
 func (q *queue) push(c Change) {
 	next := queued{c, c.Revision}
 	if c.Op == Clear {
-		if len(q.changes) > 0 {
-			next.oldest = q.firstRevision()
-		}
-		*q = queue{}
+		*q = queue{} // nothing comes before it that could be durable earlier
 	}
 	if i, found := q.places[c.Topic]; found {
 		old := &q.changes[i]
@@ -70,17 +67,6 @@ func (q *queue) push(c Change) {
 	if len(q.changes) > 2*q.load.changes+64 {
 		q.compact()
 	}
-}
-
-// firstRevision returns the lowest revision that any change stands for.
-func (q *queue) firstRevision() uint64 {
-	first := q.changes[len(q.changes)-1].oldest
-	for i := range q.changes {
-		if c := &q.changes[i]; c.Op != 0 {
-			first = min(first, c.oldest)
-		}
-	}
-	return first
 }
 
 // compact drops the changes whose place was taken.

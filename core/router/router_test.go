@@ -107,6 +107,31 @@ func TestRoute(t *testing.T) {
 	})
 }
 
+// TestIdentifiersDoNotMix has so many identifiers that slices grow, and No Local
+// at each of the subscriptions in turn.
+func TestIdentifiersDoNotMix(t *testing.T) {
+	filters := []string{"a/b/c", "a/b/+", "a/+/c", "a/+/+", "+/b/c", "+/b/+", "+/+/c", "+/+/+", "a/b/c/#", "a/b/#", "a/#", "#", "+/#", "+/+/#"}
+	for local := range filters {
+		r, me := router.New(router.Options{}), &session{id: "me"}
+		var all, others []uint32
+		for i, filter := range filters {
+			id := uint32(i + 1)
+			subscribe(t, r, me, mqtt.Subscription{Filter: filter, ID: id, NoLocal: i == local})
+			all = append(all, id)
+			if i != local {
+				others = append(others, id)
+			}
+		}
+		for range 4 {
+			mine := route(r, &mqtt.Message{Topic: "a/b/c", Publisher: "me"})
+			yours := route(r, &mqtt.Message{Topic: "a/b/c", Publisher: "you"})
+			if d := cmp.Diff([]got{{ID: "me", IDs: others}, {ID: "me", IDs: all}}, append(mine, yours...)); d != "" {
+				t.Fatalf("No Local at %q: %s", filters[local], d)
+			}
+		}
+	}
+}
+
 func TestSubscribeAnswers(t *testing.T) {
 	r, s := router.New(router.Options{}), &session{id: "s"}
 	steps := []struct {

@@ -108,6 +108,71 @@ func TestCursorWhileTheTableChanges(t *testing.T) {
 	}
 }
 
+// TestCursorWhileADirectoryIsWritten looks at a table after each single store
+// that puts two halves into the places of a segment.
+func TestCursorWhileADirectoryIsWritten(t *testing.T) {
+	s, low, high := newSegment[pair](600, 0), newSegment[pair](600, 1), newSegment[pair](600, 1)
+	for k := range 600 {
+		h, e := hashOf(k), &pair{k: k}
+		s.insert(h, e)
+		if h>>63 == 0 {
+			low.insert(h, e)
+		} else {
+			high.insert(h, e)
+		}
+	}
+	d := widen(s, widen(s, widen(s, nil)))
+	var tab table[int, pair, *pair]
+	tab.directory.Store(d)
+	tab.root.Store(new(segment[pair]))
+	look := func() {
+		t.Helper()
+		seen := map[int]int{}
+		tab.each(func(e *pair) bool { seen[e.k]++; return true })
+		for k := range 600 {
+			if seen[k] != 1 || tab.get(k) == nil {
+				t.Fatalf("element %d comes up %d times", k, seen[k])
+			}
+		}
+	}
+	d.set(0, s, func(place int) *segment[pair] {
+		look()
+		if place < len(d.places)/2 {
+			return low
+		}
+		return high
+	})
+	look()
+}
+
+// TestSegmentForgetsOverflow checks that the count of elements that passed a
+// full group goes back, or every search would go on to the next one for ever.
+func TestSegmentForgetsOverflow(t *testing.T) {
+	s := newSegment[pair](600, 0)
+	passed := false
+	for round := range 10 {
+		for k := range s.room() {
+			s.insert(hashOf(k+round), &pair{k: k + round})
+		}
+		for i := range s.groups {
+			passed = passed || s.groups[i].tags.Load()>>56 > 0
+		}
+		for k := range s.room() {
+			h := hashOf(k + round)
+			_, e := find[int, pair, *pair](s, h, k+round)
+			s.remove(h, e)
+		}
+		for i := range s.groups {
+			if tags := s.groups[i].tags.Load(); tags != 0 {
+				t.Fatalf("round %d: an empty group has tags %x", round, tags)
+			}
+		}
+	}
+	if !passed {
+		t.Error("no group was ever full")
+	}
+}
+
 func TestDeletesLeaveNothingBehind(t *testing.T) {
 	var tree Tree[int, int]
 	var index Index[int]
