@@ -128,11 +128,14 @@ func (r *recovery) take(raw rawLine) error {
 		r.takeBad(raw)
 		return nil
 	}
-	l := located{off: raw.off, size: raw.size}
-	if err := json.Unmarshal(raw.data, &l.key); err != nil {
+	k, err := parseKey(raw.data)
+	if err != nil {
 		return fmt.Errorf("%w: line at offset %d has a right checksum and is not a record: %w", errForeign, raw.off, err)
 	}
+	l := located{key: k, off: raw.off, size: raw.size}
 	switch {
+	case l.Op == "" && !r.headed:
+		return r.takeHeader(raw, good)
 	case l.Op != opPut && l.Op != opDelete && l.Op != opClear:
 		return fmt.Errorf("%w: line at offset %d has the unknown operation %q", errForeign, raw.off, l.Op)
 	case l.Batch[1] <= 1:
@@ -154,14 +157,15 @@ func (r *recovery) takeHeader(raw rawLine, good bool) error {
 	}
 	var h header
 	if err := json.Unmarshal(raw.data, &h); err != nil || h.Format != formatName {
-		return fmt.Errorf("%w: its first line does not name the format %s", errForeign, formatName)
+		return fmt.Errorf("%w: line at offset %d does not name the format %s", errForeign, raw.off, formatName)
 	}
 	if h.Schema < 1 || h.Schema > schemaVersion {
 		return fmt.Errorf("%w: it has schema %d, known is %d; a newer version of the plugin wrote it", errForeign, h.Schema, schemaVersion)
 	}
+	r.settle() // something was before it
 	r.headed = true
-	r.index.revision, r.index.floor = h.Revision, h.Floor
-	r.end = raw.size
+	r.index.revision, r.index.floor = max(h.Revision, r.index.revision), max(h.Floor, r.index.floor)
+	r.end = raw.off + raw.size
 	return nil
 }
 

@@ -192,7 +192,7 @@ func TestEveryFieldSurvives(t *testing.T) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(messages, got); diff != "" {
+		if diff := cmp.Diff(messages, got, cmp.Comparer(bytes.Equal)); diff != "" {
 			t.Errorf("messages (-want +got):\n%s", diff)
 		}
 	}
