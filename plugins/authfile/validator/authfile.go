@@ -65,7 +65,8 @@ func (a *Authfile) configure(s *pluginapi.Setup) error {
 	a.judge.Store(c.newJudge(set))
 	a.problem.Store("")
 	if c.Reload {
-		a.watch = startWatch(c.File, seen, a.log, func() { a.reload(c) })
+		a.watch = newWatch(c.File, seen, a.log, func() { a.reload(c) })
+		a.watch.start()
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ const (
 type watch struct {
 	path    string
 	log     *slog.Logger
+	poll    time.Duration
 	changed func()
 
 	seen    os.FileInfo         // what the file was like when it was last read; nil: not there
@@ -41,28 +42,32 @@ type watch struct {
 	done   chan struct{} // closed when the goroutine has ended
 }
 
-// startWatch watches path until stop is called. seen is what [stat] returned
-// before the file was last read. changed is called from one goroutine, and
-// also if the file went away.
-func startWatch(path string, seen os.FileInfo, log *slog.Logger, changed func()) *watch {
-	ctx, cancel := context.WithCancel(context.Background())
-	w := &watch{
-		path: path, log: log, changed: changed,
+// newWatch makes a watch of path. seen is what [stat] returned before the file
+// was last read. changed is called from one goroutine, and also if the file
+// went away.
+func newWatch(path string, seen os.FileInfo, log *slog.Logger, changed func()) *watch {
+	return &watch{
+		path: path, log: log, poll: pollInterval, changed: changed,
 		seen: seen, folders: make(map[string]struct{}),
-		cancel: cancel, done: make(chan struct{}),
 	}
-	events, err := fsnotify.NewWatcher()
-	if err != nil {
-		log.Warn("changes of the users file are found late", "after", pollInterval, "error", err)
-	} else {
-		w.events = events
-		w.follow() // here, so that what happens after startWatch is seen
-	}
-	go w.run(ctx)
-	return w
 }
 
-// stop ends the watch and waits for it. It may be called for a nil watch.
+// start begins to watch until stop is called.
+func (w *watch) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel, w.done = cancel, make(chan struct{})
+	events, err := fsnotify.NewWatcher()
+	if err != nil {
+		w.log.Warn("changes of the users file are found late", "after", w.poll, "error", err)
+	} else {
+		w.events = events
+		w.follow() // here, so that what happens after start is seen
+	}
+	go w.run(ctx)
+}
+
+// stop ends a watch that was started, and waits for it. It may be called for a
+// nil watch.
 func (w *watch) stop() {
 	if w == nil {
 		return
@@ -81,7 +86,7 @@ func (w *watch) run(ctx context.Context) {
 		defer w.events.Close()
 		events, errs = w.events.Events, w.events.Errors
 	}
-	poll := time.NewTicker(pollInterval)
+	poll := time.NewTicker(w.poll)
 	defer poll.Stop()
 	var (
 		settled <-chan time.Time // nil while nothing is going on
