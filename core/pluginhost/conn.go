@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
@@ -29,7 +29,7 @@ func connect(network, address string, config *tls.Config) (*grpc.ClientConn, err
 			return dial(ctx, network, address)
 		}),
 		grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			Backoff:           grpcbackoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 2 * time.Second,
 		}),
 		grpc.WithIdleTimeout(0),
@@ -119,8 +119,8 @@ func watch(ctx context.Context, conn *grpc.ClientConn) {
 	}
 }
 
-// plain strips a gRPC error of its wrapping, for a person.
-func plain(err error) string {
+// rpcError strips a gRPC error of its wrapping, for a person.
+func rpcError(err error) string {
 	if s, ok := status.FromError(err); ok && s.Code() != codes.Unknown {
 		return fmt.Sprintf("%s (%s)", clean(s.Message(), 300), s.Code())
 	} else if ok {

@@ -12,21 +12,21 @@ import (
 // FailureKind sorts failures of plugins.
 type FailureKind uint8
 
-// The kinds. After Refused, Unrunnable, Incompatible and Incomplete a plugin is
-// not started again before its files or its configuration change; after the
-// others it is, with growing pauses.
+// The kinds. After the first four a plugin is not started again before its
+// files or its configuration change; after the others it is, with growing
+// pauses.
 const (
-	Refused       FailureKind = iota + 1 // its files or its manifest are not acceptable
-	Unrunnable                           // the system can't run its program
-	Incompatible                         // it speaks another version of the protocol
-	Incomplete                           // it does not serve what its manifest declares
-	Garbled                              // it printed something else than a handshake
-	Hung                                 // it did not do something in time
-	Exited                               // its process ended
-	Misconfigured                        // it refused its configuration
-	Unhealthy                            // it missed its health checks
-	Lost                                 // the connection to it broke
-	Untrusted                            // its answers made no sense
+	KindRefused       FailureKind = iota + 1 // its files or its manifest are not acceptable
+	KindUnrunnable                           // the system can't run its program
+	KindIncompatible                         // it speaks another version of the protocol
+	KindIncomplete                           // it does not serve what its manifest declares
+	KindGarbled                              // it printed something else than a handshake
+	KindHung                                 // it did not do something in time
+	KindExited                               // its process ended
+	KindMisconfigured                        // it refused its configuration
+	KindUnhealthy                            // it missed its health checks
+	KindLost                                 // the connection to it broke
+	KindUntrusted                            // its answers made no sense
 )
 
 // String names the kind in lower case.
@@ -43,7 +43,7 @@ func (k FailureKind) String() string {
 
 // lasting reports whether only a change of files or configuration can help.
 func (k FailureKind) lasting() bool {
-	return k == Refused || k == Unrunnable || k == Incompatible || k == Incomplete
+	return k == KindRefused || k == KindUnrunnable || k == KindIncompatible || k == KindIncomplete
 }
 
 // Failure is why a plugin does not run, in words for a person. It is an error

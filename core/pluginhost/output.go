@@ -75,7 +75,7 @@ func (o *output) line(line []byte, cut int, stream string) {
 
 // admit remembers a line and decides whether it is logged. lost counts the
 // lines that were suppressed before it.
-func (o *output) admit(line []byte) (r record, lost int, ok bool) {
+func (o *output) admit(line []byte) (r logRecord, lost int, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.remember(line)
@@ -84,14 +84,14 @@ func (o *output) admit(line []byte) (r record, lost int, ok bool) {
 	o.alarm.refill(now)
 	if !o.chatter.left() && !o.alarm.left() {
 		o.suppressed++ // not worth parsing: a flood costs little
-		return record{}, 0, false
+		return logRecord{}, 0, false
 	}
 	r = parseLine(line)
 	if o.crashing {
 		r.level = slog.LevelError
 	}
 	if !o.log.Enabled(context.Background(), r.level) {
-		return record{}, 0, false
+		return logRecord{}, 0, false
 	}
 	bucket := &o.chatter
 	if r.level >= slog.LevelWarn {
@@ -99,7 +99,7 @@ func (o *output) admit(line []byte) (r record, lost int, ok bool) {
 	}
 	if !bucket.take() {
 		o.suppressed++
-		return record{}, 0, false
+		return logRecord{}, 0, false
 	}
 	lost, o.suppressed = o.suppressed, 0
 	return r, lost, true

@@ -16,8 +16,8 @@ const (
 	maxMessage   = 8 << 10 // bytes
 )
 
-// record is one line of a plugin's output as the broker logs it.
-type record struct {
+// logRecord is one line of a plugin's output as the broker logs it.
+type logRecord struct {
 	level   slog.Level
 	message string
 	attrs   []slog.Attr
@@ -34,7 +34,7 @@ var (
 // parseLine understands a line of any of the usual loggers. Nothing that a
 // plugin writes makes it fail: what it does not understand is the text of an
 // info record.
-func parseLine(line []byte) record {
+func parseLine(line []byte) logRecord {
 	if len(line) > 0 && line[0] == '{' {
 		if r, ok := parseJSON(line); ok {
 			return r
@@ -45,18 +45,18 @@ func parseLine(line []byte) record {
 
 // parseJSON reads a JSON object that has a level or a message. It takes values
 // of any type everywhere: a numeric "@message" ends go-plugin's own host.
-func parseJSON(line []byte) (record, bool) {
+func parseJSON(line []byte) (logRecord, bool) {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(line, &fields) != nil {
-		return record{}, false
+		return logRecord{}, false
 	}
 	level, hasLevel := take(fields, levelKeys)
 	message, hasMessage := take(fields, messageKeys)
 	if !hasLevel && !hasMessage {
-		return record{}, false
+		return logRecord{}, false
 	}
 	take(fields, timeKeys)
-	r := record{level: slog.LevelInfo, message: clean(message.text, maxMessage)}
+	r := logRecord{level: slog.LevelInfo, message: clean(message.text, maxMessage)}
 	if l, ok := parseLevel(level.text); ok {
 		r.level = l
 	}
@@ -116,8 +116,8 @@ func attribute(name string, v scalar) slog.Attr {
 
 // parseText finds the level in a line of text: "[WARN] ...", hclog's
 // "2026-01-02T15:04:05.000Z [WARN]  ...", slog's "time=... level=WARN ...".
-func parseText(line []byte) record {
-	r := record{level: slog.LevelInfo, message: clean(string(line), maxMessage)}
+func parseText(line []byte) logRecord {
+	r := logRecord{level: slog.LevelInfo, message: clean(string(line), maxMessage)}
 	head := line[:min(len(line), 64)]
 	if start := bytes.IndexByte(head, '['); start >= 0 {
 		if n := bytes.IndexByte(head[start:], ']'); n > 1 {

@@ -13,6 +13,9 @@ import (
 // read end of a pipe that ends when the broker does.
 const lifelineFD = 3
 
+// pluginNetwork is how plugins listen on this system.
+const pluginNetwork = "unix"
+
 // detach puts cmd into a process group of its own and gives it the lifeline.
 func detach(cmd *exec.Cmd, lifeline *os.File) {
 	cmd.SysProcAttr = attributes()

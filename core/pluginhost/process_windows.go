@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// pluginNetwork is how plugins listen on this system.
+const pluginNetwork = "tcp"
+
 // detach gives cmd a console group of its own. The job object that it is put
 // into serves as lifeline.
 func detach(cmd *exec.Cmd, _ *os.File) {

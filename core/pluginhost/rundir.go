@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 )
 
 const (
@@ -36,8 +36,7 @@ type runDir struct {
 	sockets string // the real path of p
 	lock    *os.File
 
-	mu   sync.Mutex // guards next
-	next uint64
+	next atomic.Uint64
 }
 
 // openRunDir takes a run directory over, making it if need be, and removes what
@@ -138,14 +137,13 @@ func (d *runDir) makeSockets() error {
 	return errors.New("its path is too long for sockets, and so is that of the temporary directory: give a shorter one")
 }
 
-// claim makes a private directory for one process and returns the process's
-// number, which is not used again.
-func (d *runDir) claim() (id uint64, dir string, err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.next++
-	dir = filepath.Join(d.sockets, strconv.FormatUint(d.next, 10))
-	return d.next, dir, os.Mkdir(dir, 0o700)
+// number returns the number of a new instance. It is not used again.
+func (d *runDir) number() uint64 { return d.next.Add(1) }
+
+// claim makes the private directory of a process.
+func (d *runDir) claim(id uint64) (dir string, err error) {
+	dir = filepath.Join(d.sockets, strconv.FormatUint(id, 10))
+	return dir, os.Mkdir(dir, 0o700)
 }
 
 // holds reports whether a socket lies in dir itself.

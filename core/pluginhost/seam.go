@@ -184,5 +184,8 @@ func (s *slot) change(t tenancy) {
 }
 
 func (s *slot) unavailable(reason error) error {
+	if f := (*Failure)(nil); errors.As(reason, &f) {
+		reason = errors.New(f.What) // the name is said once
+	}
 	return fmt.Errorf("plugin %s: %w: %w", s.name, hook.ErrUnavailable, reason)
 }

@@ -96,7 +96,7 @@ func (v *verifier) verifyFolder() (*verified, error) {
 		out.attach, attachErr = v.readAttach()
 	}
 	if exists(manifest) {
-		text, err := v.read(manifest)
+		text, err := v.readFile(manifest)
 		if err != nil {
 			return out, errors.Join(attachErr, err)
 		}
@@ -187,8 +187,8 @@ func (v *verifier) complete(out *verified) error {
 	return nil
 }
 
-// read reads a file of the folder.
-func (v *verifier) read(path string) ([]byte, error) {
+// readFile reads a file of the folder.
+func (v *verifier) readFile(path string) ([]byte, error) {
 	real, _, err := trusted(v.place.root, path)
 	if err != nil {
 		return nil, err
@@ -208,7 +208,7 @@ func (v *verifier) read(path string) ([]byte, error) {
 // readAttach reads the address in attach.json.
 func (v *verifier) readAttach() (string, error) {
 	path := filepath.Join(v.place.folder, attachFile)
-	text, err := v.read(path)
+	text, err := v.readFile(path)
 	if err != nil {
 		return "", err
 	}

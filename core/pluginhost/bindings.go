@@ -1,0 +1,131 @@
+package pluginhost
+
+import (
+	"fmt"
+	"log/slog"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+)
+
+// bindings makes the entries of all plugins, in their order. It changes no
+// store that was chosen before: moving retained messages to another is not a
+// matter of names.
+func (h *Host) bindings() Bindings {
+	var b Bindings
+	for _, s := range h.supervisors {
+		services, _ := s.services()
+		if services.validator {
+			b.Validators = append(b.Validators, hook.ValidatorEntry{
+				Name: s.Name, Validator: s.slot.facades.validator,
+				Policy: s.Validator, Counters: s.validatorCalls,
+			})
+		}
+		if services.interceptor {
+			b.Interceptors = append(b.Interceptors, s.interceptorEntry())
+		}
+		// An observer is not told of what happened before it could listen.
+		if services.observer && s.latestInit() != nil {
+			b.Observers = append(b.Observers, hook.ObserverEntry{
+				Name: s.Name, Observer: s.slot.facades.observer,
+				Interests: s.interests(), Queue: s.Observer.Queue,
+			})
+		}
+	}
+	if s := h.store; s != nil {
+		b.Store, b.StoreName = s.slot.facades.store, s.Name
+	}
+	return b
+}
+
+func (s *supervisor) interceptorEntry() hook.InterceptorEntry {
+	policy := s.Interceptor
+	policy.Idempotent = policy.Idempotent || s.latestInit().GetCapabilities().GetIdempotent()
+	return hook.InterceptorEntry{
+		Name: s.Name, Interceptor: s.slot.facades.interceptor,
+		Interests: interceptions(s.interests()), Policy: policy, Counters: s.interceptorCalls,
+		MayBypassAuthorization: s.MayBypassAuthorization,
+	}
+}
+
+// interests are those of the latest Init. Before the first one it is not known
+// what an interceptor wants, so that its policy holds for everything.
+func (s *supervisor) interests() []hook.Interest {
+	init := s.latestInit()
+	if init == nil {
+		return nil
+	}
+	return interests(init)
+}
+
+// interceptions are the interests of an interceptor. One that is served without
+// naming any is asked always.
+func interceptions(all []hook.Interest) []hook.Interest {
+	points := []hook.Point{hook.PointPublish, hook.PointSubscribe, hook.PointUnsubscribe, hook.PointDeliver}
+	var out []hook.Interest
+	for _, in := range all {
+		if slices.Contains(points, in.Point) {
+			out = append(out, in)
+		}
+	}
+	if len(out) == 0 {
+		for _, p := range points {
+			out = append(out, hook.Interest{Point: p})
+		}
+	}
+	return out
+}
+
+// chooseStore picks the plugin that keeps the retained messages: the only one
+// that can, or the only one of those that the configuration names.
+func (h *Host) chooseStore() error {
+	if h.store != nil {
+		return nil
+	}
+	var stores, named []*supervisor
+	for _, s := range h.supervisors {
+		if services, _ := s.services(); services.store {
+			stores = append(stores, s)
+			if s.named {
+				named = append(named, s)
+			}
+		}
+	}
+	if len(named) > 0 {
+		stores = named
+	}
+	switch len(stores) {
+	case 0:
+		return nil
+	case 1:
+		h.store = stores[0]
+		return nil
+	}
+	names := make([]string, len(stores))
+	for i, s := range stores {
+		names[i] = s.Name
+	}
+	return fmt.Errorf("plugins %s are all stores for retained messages, and there can be one: set enabled: false for the others, or name the one in the configuration",
+		strings.Join(names, ", "))
+}
+
+// publish tells OnChange of changed bindings. It returns when quit is closed.
+func (h *Host) publish(told Bindings, quit <-chan struct{}) {
+	for {
+		select {
+		case <-quit:
+			return
+		case <-h.dirty:
+		}
+		if err := h.chooseStore(); err != nil {
+			h.log.Error("store for retained messages can't be chosen", slog.Any("error", err))
+		}
+		b := h.bindings()
+		if !reflect.DeepEqual(b, told) {
+			told = b
+			h.onChange(b)
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package pluginhost
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
+)
+
+// record is what is known of a plugin's life. Its supervisor writes it; its
+// methods may be called from many goroutines.
+type record struct {
+	now     func() time.Time
+	changed func() // what the plugin serves may have changed; does not block
+
+	mu       sync.Mutex // guards the fields below
+	state    State
+	since    time.Time
+	restarts uint64
+	next     time.Time
+	health   string
+	failures history
+	running  facts // zero if nothing runs
+	out      *output
+	manifest *pluginapi.Manifest    // the latest, nil if none was readable
+	init     *pluginv1.InitResponse // the latest, nil if there was none
+}
+
+func newRecord(now func() time.Time, changed func()) *record {
+	return &record{now: now, changed: changed, state: Discovered, since: now()}
+}
+
+// enter changes the state of a plugin that does not serve.
+func (r *record) enter(s State, health string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.move(s, health)
+	if s != Draining {
+		r.running = facts{}
+	}
+}
+
+// move changes the state. The caller holds mu.
+func (r *record) move(s State, health string) {
+	if s != r.state {
+		r.state, r.since = s, r.now()
+	}
+	r.health, r.next = health, time.Time{}
+}
+
+// learn takes note of the manifest as it is now; nil if it can't be read.
+func (r *record) learn(m *pluginapi.Manifest) {
+	r.mu.Lock()
+	if m != nil {
+		r.manifest = m
+	}
+	r.mu.Unlock()
+	r.changed()
+}
+
+// writes takes note of where the output of the next process goes.
+func (r *record) writes(out *output) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.out = out
+}
+
+func (r *record) restarted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.restarts++
+}
+
+// ready takes note of an instance that serves.
+func (r *record) ready(f facts) {
+	r.mu.Lock()
+	r.move(Ready, "")
+	r.running = f
+	r.init = f.instance.init
+	r.mu.Unlock()
+	r.changed()
+}
+
+// feels takes note of the health of a plugin that serves, and reports whether
+// its state changed by it.
+func (r *record) feels(limitation string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.state.serving() {
+		return false
+	}
+	before := r.state
+	if limitation == "" {
+		r.move(Ready, "")
+	} else {
+		r.move(Degraded, limitation)
+	}
+	return r.state != before
+}
+
+// failed takes note of a failure, and of when the next start is: never, if next
+// is zero.
+func (r *record) failed(f *Failure, next time.Time) {
+	r.mu.Lock()
+	r.running = facts{}
+	r.failures = r.failures.with(f)
+	if next.IsZero() {
+		r.move(Failed, f.What)
+	} else {
+		r.move(Backoff, f.What)
+		r.next = next
+	}
+	r.mu.Unlock()
+	r.changed()
+}
+
+// lastFailure is the latest, nil if there was none.
+func (r *record) lastFailure() *Failure {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.failures) == 0 {
+		return nil
+	}
+	return r.failures[len(r.failures)-1]
+}
+
+// serves reports whether the plugin serves now.
+func (r *record) serves() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.serving()
+}
+
+// latestInit is the latest answer to Init, nil if there was none.
+func (r *record) latestInit() *pluginv1.InitResponse {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.init
+}
+
+// served says which hooks a plugin has.
+type served struct{ validator, interceptor, observer, store bool }
+
+// services says which hooks the plugin has, as Init or else the manifest told.
+// known is false if nothing did yet.
+func (r *record) services() (s served, known bool) {
+	names := r.serviceNames()
+	has := func(desc string) bool { return slices.Contains(names, desc) }
+	return served{
+		validator:   has(pluginv1.ConnectionValidatorService_ServiceDesc.ServiceName),
+		interceptor: has(pluginv1.MessageInterceptorService_ServiceDesc.ServiceName),
+		observer:    has(pluginv1.ObserverService_ServiceDesc.ServiceName),
+		store:       has(pluginv1.RetainedStoreService_ServiceDesc.ServiceName),
+	}, names != nil
+}
+
+func (r *record) serviceNames() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.init != nil:
+		return append([]string{}, r.init.GetServices()...)
+	case r.manifest != nil:
+		return append([]string{}, r.manifest.Services...)
+	default:
+		return nil
+	}
+}
+
+// read fills what the record knows into a status.
+func (r *record) read(s *Status) {
+	s.Services = r.serviceNames()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.State, s.Since = r.state, r.since
+	s.Restarts, s.NextStart, s.Health = r.restarts, r.next, r.health
+	s.PID, s.Socket = r.running.pid, r.running.socket
+	for _, f := range r.failures {
+		s.Failures = append(s.Failures, *f)
+	}
+	if r.manifest != nil {
+		s.Version, s.Summary = r.manifest.Version, r.manifest.Summary
+	}
+	if r.init != nil {
+		s.Version = r.init.GetVersion()
+	}
+	if r.out != nil {
+		s.Output = r.out.last(tailLines)
+	}
+}

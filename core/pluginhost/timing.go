@@ -1,0 +1,54 @@
+package pluginhost
+
+import "time"
+
+// timing holds every pause and bound of the process half.
+type timing struct {
+	describe time.Duration // for "PROGRAM describe"
+	linger   time.Duration // reading output after an exit
+	dying    time.Duration // between asking for stacks and SIGKILL
+	reap     time.Duration // waiting for a process that was sent SIGKILL
+
+	healthEvery time.Duration
+	healthLimit time.Duration
+	healthMiss  int // missed checks in a row that end an instance
+
+	drain    time.Duration // for Drain
+	stop     time.Duration // for Stop
+	leave    time.Duration // between a good Stop and the exit
+	shutdown time.Duration // for go-plugin's Shutdown, and the exit after it
+	term     time.Duration // between SIGTERM and SIGKILL
+
+	firstPause   time.Duration // before the first start after a failure
+	longestPause time.Duration
+	steady       time.Duration // Ready for so long makes pauses short again
+	window       time.Duration // in which failures are counted
+	attachPause  time.Duration // the longest pause for attached plugins
+	poll         time.Duration // between looks at files of a plugin that failed
+}
+
+var defaultTiming = timing{
+	describe: 2 * time.Second,
+	linger:   200 * time.Millisecond,
+	dying:    300 * time.Millisecond,
+	reap:     2 * time.Second,
+
+	healthEvery: 5 * time.Second,
+	healthLimit: 2 * time.Second,
+	healthMiss:  3,
+
+	drain:    2 * time.Second,
+	stop:     5 * time.Second,
+	leave:    time.Second,
+	shutdown: time.Second,
+	term:     time.Second,
+
+	firstPause:   250 * time.Millisecond,
+	longestPause: 30 * time.Second,
+	steady:       time.Minute,
+	window:       10 * time.Minute,
+	attachPause:  2 * time.Second,
+	poll:         500 * time.Millisecond,
+}
+
+const defaultMaxFailures = 5
