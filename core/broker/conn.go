@@ -35,7 +35,8 @@ type conn struct {
 	enc       packet.Encoder
 	client    *client
 	info      *hook.Client
-	rights    *hook.Rights
+	rights    *hook.Rights  // changed by the reader when the client authenticates anew
+	connect   *hook.Connect // of a client with an authentication method, else nil
 	limits    connLimits
 	keepAlive time.Duration
 	aliases   bool        // the client accepts topic aliases
@@ -201,7 +202,7 @@ func (c *conn) handle(p packet.Packet) *ending {
 	case *packet.Disconnect:
 		return c.disconnected(p)
 	case *packet.Auth:
-		return protocolError("no authentication method was agreed on")
+		return c.reauthenticate(p)
 	default:
 		return protocolError("packet is not allowed from a client")
 	}

@@ -35,7 +35,11 @@ func (c *conn) handshake() bool {
 		c.refuse(p.ClientID, &hook.Admission{Code: code, Reason: reason})
 		return false
 	}
-	adm, here := c.validate(p)
+	ask := c.validate
+	if p.HasAuthMethod {
+		ask = c.authenticate
+	}
+	adm, here := ask(p)
 	if !here {
 		return false
 	}
@@ -89,8 +93,6 @@ func (c *conn) refuseMalformed(err error) {
 // checkConnect checks what the decoder cannot.
 func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
 	switch w := p.Will; {
-	case p.HasAuthMethod:
-		return mqtt.BadAuthenticationMethod, "no enhanced authentication is offered"
 	case w == nil:
 	case topic.ValidateName(w.Topic) != nil, topic.Levels(w.Topic) > c.b.limits.TopicLevels,
 		strings.HasPrefix(w.Topic, sysPrefix):

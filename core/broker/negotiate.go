@@ -29,7 +29,7 @@ func (c *conn) negotiate(p *packet.Connect, adm *hook.Admission, ack *packet.Con
 	if c.limits.maxQoS < mqtt.ExactlyOnce {
 		ack.MaximumQoS, ack.HasMaximumQoS = c.limits.maxQoS, true
 	}
-	ack.User, ack.AuthData = adm.User, adm.AuthData
+	ack.User, ack.AuthMethod, ack.AuthData = adm.User, p.AuthMethod, adm.AuthData
 	c.keepAlive = c.agreeKeepAlive(p, adm, ack)
 	return lim
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"time"
 
@@ -67,36 +66,7 @@ func newValidatorStage(e ValidatorEntry) *validatorStage {
 // says what to do. Without validators everyone is admitted; if all abstain the
 // client is refused; any denial ends it.
 func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
-	stages := *h.validators.Load()
-	adm := &Admission{Username: c.Username}
-	if len(stages) == 0 {
-		return adm
-	}
-	allowed, asked := false, 0
-	for _, s := range stages {
-		d, err := s.validate(ctx, c)
-		if err != nil {
-			if !s.applyPolicy(adm, err) {
-				h.log.LogAttrs(ctx, slog.LevelWarn, "validator could not decide",
-					slog.String("plugin", s.Name), slog.String("client", c.ClientID),
-					slog.String("policy", s.onError().String()), slog.Any("error", err))
-				return adm
-			}
-			continue
-		}
-		asked++
-		switch d.Verdict {
-		case Deny:
-			return denied(s.Name, d)
-		case Allow:
-			allowed = true
-			adm.merge(d)
-		}
-	}
-	if !allowed && asked > 0 {
-		return &Admission{Code: mqtt.NotAuthorized, Reason: "no validator knows this client"}
-	}
-	return adm
+	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) { return s.validate(ctx, c) })
 }
 
 func denied(by string, d *Decision) *Admission {

@@ -1,0 +1,115 @@
+package hook
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
+
+// Authenticator is a companion of [Validator] for enhanced authentication, in
+// which the client is asked more than once (MQTT 5 section 4.12).
+//
+// For a CONNECT with an authentication method that it knows, Authenticate is
+// called in place of Validate, and again when a connected client authenticates
+// anew. It asks with x as often as it needs and returns its decision, whose
+// AuthData goes with it. The rules of Validate hold for ctx, c and errors.
+type Authenticator interface {
+	Authenticates(method string) bool
+	Authenticate(ctx context.Context, c *Connect, x Exchange) (*Decision, error)
+}
+
+// Exchange is one enhanced authentication. It belongs to one call.
+type Exchange interface {
+	// Again reports whether a connected client authenticates anew.
+	Again() bool
+	// Challenge sends an AUTH packet to the client and waits for its answer. An
+	// error means that the client went away or broke the protocol.
+	Challenge(ctx context.Context, s AuthStep) (AuthStep, error)
+}
+
+// AuthStep is one AUTH packet.
+type AuthStep struct {
+	Data   []byte // nil if there is none
+	Reason string // to the client only
+	User   []mqtt.UserProperty
+}
+
+// authenticateTimeout bounds a whole exchange, the client's answers included.
+const authenticateTimeout = 60 * time.Second
+
+// Authenticates reports whether any validator knows an authentication method.
+func (h *Hooks) Authenticates(method string) bool {
+	for _, s := range *h.validators.Load() {
+		if a, ok := s.Validator.(Authenticator); ok && a.Authenticates(method) {
+			return true
+		}
+	}
+	return false
+}
+
+// Authenticate is [Hooks.Validate] for a client with an authentication method:
+// validators that know it take part in the exchange, the others are asked as
+// ever.
+func (h *Hooks) Authenticate(ctx context.Context, c *Connect, x Exchange) *Admission {
+	ctx, cancel := context.WithTimeout(ctx, authenticateTimeout)
+	defer cancel()
+	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) {
+		if a, ok := s.Validator.(Authenticator); ok && a.Authenticates(c.AuthMethod) {
+			return s.authenticate(ctx, a, c, x)
+		}
+		return s.validate(ctx, c)
+	})
+}
+
+// authenticate takes one validator through an exchange. It is not repeated: the
+// client cannot be asked the same again.
+func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *Connect, x Exchange) (*Decision, error) {
+	pc := &s.Counters.points[PointConnect]
+	d, err := a.Authenticate(ctx, c, x)
+	if err == nil && d == nil {
+		err = fmt.Errorf("no decision: %w", ErrProtocol)
+	}
+	if err != nil {
+		pc.failed.Add(1)
+		return nil, fmt.Errorf("validator %s: %w", s.Name, err)
+	}
+	pc.decided.Add(1)
+	return d, nil
+}
+
+// decide asks the validators in order, by way of ask.
+func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage) (*Decision, error)) *Admission {
+	adm := &Admission{Username: c.Username}
+	stages := *h.validators.Load()
+	if len(stages) == 0 {
+		return adm
+	}
+	allowed, asked := false, 0
+	for _, s := range stages {
+		d, err := ask(s)
+		if err != nil {
+			if !s.applyPolicy(adm, err) {
+				h.log.LogAttrs(ctx, slog.LevelWarn, "validator could not decide",
+					slog.String("plugin", s.Name), slog.String("client", c.ClientID),
+					slog.String("policy", s.onError().String()), slog.Any("error", err))
+				return adm
+			}
+			continue
+		}
+		asked++
+		switch d.Verdict {
+		case Deny:
+			return denied(s.Name, d)
+		case Allow:
+			allowed = true
+			adm.merge(d)
+		}
+	}
+	if !allowed && asked > 0 {
+		return &Admission{Code: mqtt.NotAuthorized, Reason: "no validator knows this client"}
+	}
+	return adm
+}
