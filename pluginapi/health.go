@@ -1,9 +1,18 @@
 package pluginapi
 
+import "errors"
+
 // Degraded returns an error for [Healther] that says: the plugin works, with
 // the limitation that message names. Any other error says that it cannot work,
 // and lets the broker start it again after a while.
 func Degraded(message string) error { return &degraded{message} }
+
+// IsDegraded reports whether err, or an error that it wraps, is one of
+// [Degraded].
+func IsDegraded(err error) bool {
+	var d *degraded
+	return errors.As(err, &d)
+}
 
 type degraded struct{ message string }
 

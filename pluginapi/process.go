@@ -198,4 +198,3 @@ func (pr *process) exitCode() int {
 	}
 	return 1
 }
-

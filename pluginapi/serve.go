@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"text/tabwriter"
 )
 
 // Serve makes the program a plugin: main calls it and nothing else. It ends the
@@ -88,12 +89,15 @@ func usage(w io.Writer, m *Manifest) {
 	if m.Summary != "" {
 		summary = ": " + m.Summary
 	}
-	fmt.Fprintf(w, `%[1]s %[2]s%[3]s
-
-  broker serve --plugin-dir DIR   runs it if it is DIR/%[1]s
-  %[1]s describe                  prints its manifest
-  %[1]s -version                  prints its version
-  %[1]s -standalone DIR           serves without a broker, for a debugger; a
-                                  broker with the plugin directory DIR uses it
-`, m.Name, m.Version, summary)
+	fmt.Fprintf(w, "%s %s%s\n\n", m.Name, m.Version, summary)
+	columns := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, line := range [][2]string{
+		{"broker serve --plugin-dir DIR", "runs it if it is DIR/" + m.Name},
+		{m.Name + " describe", "prints its manifest"},
+		{m.Name + " -version", "prints its version"},
+		{m.Name + " -standalone DIR", "serves under a debugger; a broker with the plugin directory DIR uses it"},
+	} {
+		fmt.Fprintf(columns, "  %s\t%s\n", line[0], line[1])
+	}
+	_ = columns.Flush()
 }

@@ -2,7 +2,6 @@ package pluginapi
 
 import (
 	"context"
-	"errors"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -132,8 +131,7 @@ func (s *pluginService) CheckHealth(ctx context.Context, _ *pluginv1.CheckHealth
 		Status:  pluginv1.HealthStatus_HEALTH_STATUS_UNHEALTHY,
 		Message: toValidUTF8(err.Error()),
 	}
-	var d *degraded
-	if errors.As(err, &d) {
+	if IsDegraded(err) {
 		resp.Status = pluginv1.HealthStatus_HEALTH_STATUS_DEGRADED
 	}
 	return resp, nil
