@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -391,10 +392,10 @@ func TestShutdown(t *testing.T) {
 // when the broker ends.
 func TestShutdownTriesOnceMoreAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		away := true
+		var back atomic.Bool
 		store := &fake{t: t}
 		store.before = func(context.Context, int) error {
-			if away {
+			if !back.Load() {
 				return errAway
 			}
 			return nil
@@ -403,7 +404,7 @@ func TestShutdownTriesOnceMoreAtOnce(t *testing.T) {
 		stop := start(t, x)
 		set(t, x, "a", "1")
 		time.Sleep(9 * time.Second) // in the bubble: the pauses are 2 s by now
-		away = false
+		back.Store(true)
 		if err := stop(); err != nil || len(store.payloads()) != 1 {
 			t.Errorf("Run: %v", err)
 		}

@@ -3,6 +3,7 @@ package topic
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -210,11 +211,28 @@ func TestRadixIsCompact(t *testing.T) {
 	if n != 1 || only.label != "a/b/c/d" || only.kids.Load() != nil {
 		t.Errorf("%d nodes, the first %q, want one for the whole path", n, only.label)
 	}
-	long := "a/" + strings.Repeat("x", 5000)
-	index.Set(long, 3)
-	index.Set("a/z", 4)
-	index.Delete(long)
-	if _, only = index.names.root.kids.Load().count(); only.label != "a" {
-		t.Errorf("label %q, want the common level", only.label)
+}
+
+// TestNodesDoNotHoldLongPaths leaves nodes behind that were made for long
+// paths which are gone.
+func TestNodesDoNotHoldLongPaths(t *testing.T) {
+	var index Index[int]
+	const n = 100
+	for i := range n {
+		long := fmt.Sprintf("a/%d/%s", i, strings.Repeat("x", 60000))
+		index.Set(long, 1)
+		index.Set(fmt.Sprintf("a/%d/b", i), 2)
+		index.Set(fmt.Sprintf("a/%d/c", i), 3)
+		index.Delete(long)
+	}
+	runtime.GC()
+	var with, without runtime.MemStats
+	runtime.ReadMemStats(&with)
+	index.Set("a", 1)
+	index = Index[int]{}
+	runtime.GC()
+	runtime.ReadMemStats(&without)
+	if held := int64(with.HeapAlloc) - int64(without.HeapAlloc); held > n*5000 {
+		t.Errorf("%d bytes are held for %d short names", held, 2*n)
 	}
 }
