@@ -126,6 +126,7 @@ func TestProcessEndsWithItsLifeline(t *testing.T) {
 // TestProcessEndsAlthoughStopHangs: the lifeline has ended, and nobody is there
 // to kill a plugin that does not want to go.
 func TestProcessEndsAlthoughStopHangs(t *testing.T) {
+	t.Parallel() // it takes as long as a plugin is given
 	p := launch(t, plugintest.Config(`{"mode": "hang"}`))
 	if err := p.Abandon(); err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func testFields(s *storeTest) {
 		m.ContentType = "text/plain"
 		m.ResponseTopic = "re/ply"
 		m.CorrelationData = []byte{0, 255, 10, 13}
-		m.UserProperties = []pluginapi.UserProperty{{Key: "k", Value: "1"}, {Key: "", Value: ""}, {Key: "k", Value: "1"}, {Key: "k", Value: "ö\n\"\\"}}
+		m.UserProperties = []pluginapi.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "1"}, {Key: "", Value: ""}, {Key: "k", Value: "ö\n\"\\"}}
 		m.Publisher = "sensor \"1\""
 		m.Origin = pluginapi.FromWill
 		m.Created = time.Unix(1700000000, 123456789)
