@@ -2,7 +2,6 @@ package packet_test
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
@@ -128,8 +127,7 @@ func TestTopicsAreRemembered(t *testing.T) {
 	topics := []string{"a", "b", "a", "c", "d", "e", "f", "a", "bb", "b", strings.Repeat("x", 300), "a"}
 	for range 3 {
 		for _, topic := range topics {
-			in := append(binary.BigEndian.AppendUint16(nil, uint16(len(topic))), topic...)
-			in = append(append([]byte{0x30}, appendLength(nil, len(in))...), in...)
+			in := wire(`30 ( "` + topic + `" )`)
 			p, ok := decodeOne(t, d, in).(*packet.Publish)
 			if !ok || p.Message.Topic != topic {
 				t.Fatalf("got %+v, want topic %q", p, topic)
@@ -259,57 +257,6 @@ func TestVersionIsKnownEarly(t *testing.T) {
 		}
 		if d.Version() != want {
 			t.Fatalf("version %v after byte %d", d.Version(), i)
-		}
-	}
-}
-
-func TestLimits(t *testing.T) {
-	limits := packet.Limits{ClientID: 3, UserProperties: 2, UserPropertyBytes: 10, Filters: 2}
-	for _, tt := range []struct {
-		name, wire string
-		code       mqtt.ReasonCode
-	}{
-		{"client id", `10 ( "MQTT" 05 02 003c 00 "abc" )`, 0},
-		{"client id too long", `10 ( "MQTT" 05 02 003c 00 "abcd" )`, mqtt.ClientIdentifierNotValid},
-		{"user properties of CONNECT and will", `10 ( "MQTT" 05 06 003c ( 26 "k" "1" 26 "k" "2" ) "abc"
-			( 26 "k" "1" 26 "k" "2" ) "w" "p" )`, 0},
-		{"three user properties", `10 ( "MQTT" 05 02 003c ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) "abc" )`, mqtt.QuotaExceeded},
-		{"three of the will", `10 ( "MQTT" 05 06 003c 00 "abc" ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) "w" "p" )`,
-			mqtt.QuotaExceeded},
-		{"user property bytes", `10 ( "MQTT" 05 02 003c ( 26 "12345" "67890" ) "abc" )`, 0},
-		{"too many user property bytes", `10 ( "MQTT" 05 02 003c ( 26 "12345" "67890a" ) "abc" )`, mqtt.QuotaExceeded},
-		{"filters", preludes[mqtt.V5] + `82 ( 0001 00 "a" 00 "b" 00 )`, 0},
-		{"too many filters", preludes[mqtt.V5] + `82 ( 0001 00 "a" 00 "b" 00 "c" 00 )`, mqtt.QuotaExceeded},
-		{"too many filters to unsubscribe", preludes[mqtt.V5] + `a2 ( 0001 00 "a" "b" "c" )`, mqtt.QuotaExceeded},
-		{"user properties of PUBLISH", preludes[mqtt.V5] + `30 ( "a" ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) )`, mqtt.QuotaExceeded},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			d := packet.NewDecoder(0)
-			d.SetLimits(limits)
-			_, err := decodeAll(d, wire(tt.wire))
-			var e *packet.Error
-			if errors.As(err, &e) != (tt.code != 0) || e != nil && e.Code != tt.code {
-				t.Errorf("error %v, want code 0x%02x", err, byte(tt.code))
-			}
-		})
-	}
-}
-
-// B34: the default limits refuse a flood of user properties and let pass what
-// is merely many.
-func TestManyUserProperties(t *testing.T) {
-	for n, code := range map[int]mqtt.ReasonCode{1024: 0, 1025: mqtt.QuotaExceeded, 20000: mqtt.QuotaExceeded} {
-		in := wire(`10 ( "MQTT" 05 02 003c ( ` + strings.Repeat(`26 "key" "value" `, n) + ` ) "c" )`)
-		all, err := decodeAll(packet.NewDecoder(0), in)
-		var e *packet.Error
-		if errors.As(err, &e) != (code != 0) || e != nil && e.Code != code {
-			t.Errorf("%d user properties: %v", n, err)
-		}
-		if code != 0 {
-			continue
-		}
-		if c, ok := all[0].(*packet.Connect); !ok || len(c.User) != n || cap(c.User) != n {
-			t.Errorf("%d user properties: got %d of capacity %d", n, len(c.User), cap(c.User))
 		}
 	}
 }

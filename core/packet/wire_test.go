@@ -2,90 +2,17 @@ package packet_test
 
 import (
 	"bytes"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"io"
-	"strings"
 	"testing"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	wirenotation "github.com/gatehouse-mqtt/gatehouse/internal/wire"
 )
 
-// wire turns a readable notation into bytes:
-//
-//	2a 0f        hex digits, in any grouping
-//	'abc'        these bytes
-//	"abc"        two bytes of length, and these bytes
-//	( ... )      the length of the contents as a Variable Byte Integer, and them
-//	61*65535     the byte 61, so many times
-func wire(notation string) []byte {
-	b, rest := wireGroup(notation)
-	if rest != "" {
-		panic("unbalanced ) in " + notation)
-	}
-	return b
-}
-
-func wireGroup(s string) (b []byte, rest string) {
-	for {
-		s = strings.TrimLeft(s, " \t\n")
-		if s == "" {
-			return b, ""
-		}
-		switch s[0] {
-		case ')':
-			return b, s
-		case '(':
-			inner, after := wireGroup(s[1:])
-			if after == "" {
-				panic("unbalanced (")
-			}
-			b = append(appendLength(b, len(inner)), inner...)
-			s = after[1:]
-		case '\'', '"':
-			end := 1 + strings.IndexByte(s[1:], s[0])
-			text := s[1:end]
-			if s[0] == '"' {
-				b = append(b, byte(len(text)>>8), byte(len(text)))
-			}
-			b = append(b, text...)
-			s = s[end+1:]
-		default:
-			end := strings.IndexAny(s, " \t\n()'\"")
-			if end < 0 {
-				end = len(s)
-			}
-			b = append(b, wireHex(s[:end])...)
-			s = s[end:]
-		}
-	}
-}
-
-func wireHex(token string) []byte {
-	digits, times, repeated := strings.Cut(token, "*")
-	b, err := hex.DecodeString(digits)
-	if err != nil {
-		panic(fmt.Sprintf("%q: %v", token, err))
-	}
-	if repeated {
-		var n int
-		if _, err := fmt.Sscan(times, &n); err != nil {
-			panic(err)
-		}
-		return bytes.Repeat(b, n)
-	}
-	return b
-}
-
-func appendLength(b []byte, n int) []byte {
-	for n >= 0x80 {
-		b = append(b, byte(n)|0x80)
-		n >>= 7
-	}
-	return append(b, byte(n))
-}
+// wire is short for what nearly every test begins with.
+func wire(notation string) []byte { return wirenotation.Bytes(notation) }
 
 // The CONNECT packets that tests of later packets begin with. The one of
 // MQTT 5 has a Session Expiry Interval of 60 and the Authentication Method m.
