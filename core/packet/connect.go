@@ -82,15 +82,20 @@ const (
 	bridgeBit = 0x80 // of the protocol level
 )
 
-// peekLevel looks at the beginning of a CONNECT that may not be complete, so
-// that a peer which speaks something else is refused at once and the version
-// is known whatever comes out later.
-func (d *Decoder) peekLevel(c *cursor, part []byte) {
+// peek looks at the beginning of a CONNECT that may not be complete, so that a
+// peer which speaks something else is refused at once and the version is known
+// whatever comes out later. It returns how many bytes more than other packets
+// this one may have: those for a will, as long as there may be one.
+func (d *Decoder) peek(c *cursor, part []byte) (more int) {
 	peek := cursor{buf: part}
 	d.level(&peek)
 	if peek.code == mqtt.UnsupportedProtocolVersion {
 		c.fail(peek.code, peek.detail)
 	}
+	if flags := peek.uint8(); !peek.bad() && flags&connectWill == 0 {
+		return 0
+	}
+	return d.limits.Will
 }
 
 // level reads protocol name and level and sets the decoder's version.
@@ -191,7 +196,7 @@ func (d *Decoder) connectProperties(c *cursor, to *Connect) {
 func (d *Decoder) clientID(c *cursor, p *Connect) {
 	id := c.text()
 	switch {
-	case len(id) > d.limits.ClientID:
+	case len(id) > d.limits.clientID():
 		c.fail(mqtt.ClientIdentifierNotValid, "client identifier is too long")
 	case len(id) == 0 && d.version == mqtt.V31,
 		len(id) == 0 && d.version == mqtt.V311 && !p.CleanStart: // MQTT-3.1.3-8 of 3.1.1

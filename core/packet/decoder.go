@@ -123,13 +123,14 @@ func (d *Decoder) frame(c *cursor, t Type, held []byte) (size, head int) {
 	}
 	head = 1 + n
 	size = head + int(remaining)
+	largest := d.maxSize
 	if t == CONNECT {
-		d.peekLevel(c, held[head:min(size, len(held))])
+		largest += d.peek(c, held[head:min(size, len(held))])
 	}
 	switch {
 	case d.version == mqtt.V5 && overlong(remaining, n):
 		c.malformed("remaining length is longer than it must be")
-	case size > d.maxSize:
+	case size > largest:
 		c.fail(mqtt.PacketTooLarge, "larger than the maximum packet size")
 	case !d.plausible(t, remaining):
 		c.malformed("remaining length is wrong for this packet")
@@ -204,8 +205,6 @@ func (d *Decoder) SetMaxPacketSize(n uint32) {
 	}
 }
 
-// SetLimits replaces all limits. A new decoder has the defaults.
-func (d *Decoder) SetLimits(l Limits) {
-	l = l.withDefaults()
-	d.limits = &l
-}
+// SetLimits replaces all limits. A new decoder has the defaults. Many decoders
+// may share one Limits, which must not change any more.
+func (d *Decoder) SetLimits(l *Limits) { d.limits = l }

@@ -1,5 +1,7 @@
 package packet
 
+import "cmp"
+
 // Limits bound what one packet may hold beyond its size in bytes, for small
 // things on the wire can be large in memory. Zero means the default.
 type Limits struct {
@@ -7,6 +9,10 @@ type Limits struct {
 	// answered by ClientIdentifierNotValid. Default 65,535, all that the
 	// protocol can express.
 	ClientID int
+
+	// Will is how many bytes more than the maximum packet size a CONNECT may
+	// have that holds a will. Default 0.
+	Will int
 
 	// UserProperties is how many of them a packet may have, those of a will
 	// counted apart; more are answered by QuotaExceeded. Default 1,024.
@@ -22,23 +28,10 @@ type Limits struct {
 	Filters int
 }
 
-// withDefaults replaces what is zero.
-func (l Limits) withDefaults() Limits {
-	for _, f := range []struct {
-		value *int
-		zero  int
-	}{
-		{&l.ClientID, 65_535},
-		{&l.UserProperties, 1_024},
-		{&l.UserPropertyBytes, maxVarint},
-		{&l.Filters, 65_535},
-	} {
-		if *f.value == 0 {
-			*f.value = f.zero
-		}
-	}
-	return l
-}
-
 // defaultLimits is shared by all decoders that were not given others.
-var defaultLimits = Limits{}.withDefaults()
+var defaultLimits Limits
+
+func (l *Limits) clientID() int          { return cmp.Or(l.ClientID, 65_535) }
+func (l *Limits) userProperties() int    { return cmp.Or(l.UserProperties, 1_024) }
+func (l *Limits) userPropertyBytes() int { return cmp.Or(l.UserPropertyBytes, maxVarint) }
+func (l *Limits) filters() int           { return cmp.Or(l.Filters, 65_535) }

@@ -234,8 +234,8 @@ func (p *propertyReader) readUser() {
 	switch {
 	case p.bad():
 		return
-	case len(p.user) >= p.limits.UserProperties,
-		p.bytes > p.limits.UserPropertyBytes:
+	case len(p.user) >= p.limits.userProperties(),
+		p.bytes > p.limits.userPropertyBytes():
 		p.fail(mqtt.QuotaExceeded, "too many user properties")
 		return
 	}
@@ -261,7 +261,7 @@ func (p *propertyReader) grow() {
 		}
 		n++
 	}
-	grown := make([]mqtt.UserProperty, len(p.user), min(n, p.limits.UserProperties))
+	grown := make([]mqtt.UserProperty, len(p.user), min(n, p.limits.userProperties()))
 	copy(grown, p.user)
 	p.user = grown
 }

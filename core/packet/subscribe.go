@@ -100,7 +100,7 @@ func (d *Decoder) countFilters(c *cursor, options int) int {
 		c.fail(ahead.code, ahead.detail)
 	case n == 0:
 		c.illegal("no topic filter") // [MQTT-3.8.3-2] [MQTT-3.10.3-2]
-	case n > d.limits.Filters:
+	case n > d.limits.filters():
 		c.fail(mqtt.QuotaExceeded, "too many topic filters")
 	}
 	return n
