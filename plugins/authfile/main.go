@@ -7,6 +7,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
@@ -16,22 +17,22 @@ import (
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == "check" {
-		os.Exit(check(os.Args[2]))
+		os.Exit(check(os.Args[2], os.Stdout))
 	}
 	pluginapi.Serve(validator.Plugin())
 }
 
-// check prints what is wrong with a users file; the exit status is 1 if
+// check writes what is wrong with a users file; the exit status is 1 if
 // anything is.
-func check(path string) int {
+func check(path string, out io.Writer) int {
 	set, err := users.Load(path)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(out, err)
 		return 1
 	}
 	for _, w := range set.Warnings() {
-		fmt.Fprintf(os.Stderr, "%s (warning)\n%s\n", w, w.Excerpt)
+		fmt.Fprintf(out, "%s: warning: %s\n%s\n", w.Place(), w.Message, w.Excerpt)
 	}
-	fmt.Printf("%s: %d users, all good\n", path, set.Len())
+	fmt.Fprintf(out, "%s: %d users, all good\n", path, set.Len())
 	return 0
 }

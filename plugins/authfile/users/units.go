@@ -1,7 +1,7 @@
 package users
 
 import (
-	"fmt"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -23,7 +23,7 @@ func parseSeconds(s string) (uint64, error) {
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d%time.Second != 0 {
-		return 0, fmt.Errorf("must be whole seconds, such as 90, 90s, 15m, 12h or 7d")
+		return 0, errors.New("must be whole seconds, such as 90, 90s, 15m, 12h or 7d")
 	}
 	return uint64(d / time.Second), nil
 }
@@ -55,5 +55,5 @@ func parseBytes(s string) (uint64, error) {
 		}
 		return n * u.bytes, nil
 	}
-	return 0, fmt.Errorf("must be a number of bytes, such as 65536, 64KiB or 1MiB")
+	return 0, errors.New("must be a number of bytes, such as 65536, 64KiB or 1MiB")
 }

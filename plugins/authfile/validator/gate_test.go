@@ -86,7 +86,7 @@ func TestGateGivesUp(t *testing.T) {
 		d := digest(t, medium)
 		first := make(chan error)
 		go func() {
-			_, err := g.check(context.Background(), d, nil)
+			_, err := g.check(t.Context(), d, nil)
 			first <- err
 		}()
 		synctest.Wait()
@@ -126,7 +126,7 @@ func TestGateMemory(t *testing.T) {
 	}
 	var all sync.WaitGroup
 	for range 64 {
-		all.Go(func() { _, _ = g.check(context.Background(), d, []byte("x")) })
+		all.Go(func() { _, _ = g.check(t.Context(), d, []byte("x")) })
 	}
 	all.Wait()
 	// Without the gate it would be 64 times 8 MiB.
