@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 )
@@ -14,18 +15,15 @@ import (
 // duration is a time span written as "200ms", "5s" or "1h30m".
 type duration time.Duration
 
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (d *duration) UnmarshalYAML(b []byte) error {
-	var s string
-	if err := yaml.Unmarshal(b, &s); err != nil {
-		return err
-	}
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (d *duration) UnmarshalYAML(n ast.Node) error {
+	s := n.GetToken().Value
 	v, err := time.ParseDuration(s)
 	if err != nil {
-		return fmt.Errorf("%q is not a duration; write a number with a unit, such as 200ms, 5s or 1h30m", s)
+		return badValue(n, "%q is not a duration; write a number with a unit, such as 200ms, 5s or 1h30m", s)
 	}
 	if v < 0 {
-		return fmt.Errorf("%q is negative", s)
+		return badValue(n, "%q is negative", s)
 	}
 	*d = duration(v)
 	return nil
@@ -42,12 +40,9 @@ var sizeUnits = []struct {
 	{"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1}, {"", 1},
 }
 
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (z *size) UnmarshalYAML(b []byte) error {
-	var s string
-	if err := yaml.Unmarshal(b, &s); err != nil {
-		return err
-	}
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (z *size) UnmarshalYAML(n ast.Node) error {
+	s := n.GetToken().Value
 	for _, u := range sizeUnits {
 		number, ok := strings.CutSuffix(s, u.suffix)
 		if !ok {
@@ -60,23 +55,25 @@ func (z *size) UnmarshalYAML(b []byte) error {
 		*z = size(n * u.bytes)
 		return nil
 	}
-	return fmt.Errorf("%q is not a size; write a number of bytes, or with a unit, such as 64KiB or 16MiB", s)
+	return badValue(n, "%q is not a size; write a number of bytes, or with a unit, such as 64KiB or 16MiB", s)
 }
 
 // onError is a hook.OnError by its name.
 type onError hook.OnError
 
-// UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (o *onError) UnmarshalYAML(b []byte) error {
-	var s string
-	if err := yaml.Unmarshal(b, &s); err != nil {
-		return err
-	}
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (o *onError) UnmarshalYAML(n ast.Node) error {
+	s := n.GetToken().Value
 	for v := hook.OnErrorHold; v <= hook.OnErrorDisconnect; v++ {
 		if v.String() == s {
 			*o = onError(v)
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is none of hold, refuse, pass, disconnect", s)
+	return badValue(n, "%q is none of hold, refuse, pass, disconnect", s)
+}
+
+// badValue is an error with its place.
+func badValue(n ast.Node, format string, args ...any) error {
+	return &yaml.SyntaxError{Message: fmt.Sprintf(format, args...), Token: n.GetToken()}
 }

@@ -1,0 +1,3 @@
+package main
+
+var brokenPlugins = map[string]func(){}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/authfile/validator"
+)
+
+// TestMain makes commands of the test binary: the broker and the plugins are
+// this binary under their names, so that tests of the whole program run real
+// processes and nothing has to be built first.
+func TestMain(m *testing.M) {
+	commands := map[string]func(){"broker": main}
+	for name, p := range testPlugins {
+		commands[name] = func() { os.Exit(pluginapi.ServeArgs(p(), os.Args[1:])) }
+	}
+	for name, f := range brokenPlugins {
+		commands[name] = f
+	}
+	testscript.Main(m, commands)
+}
+
+// testPlugins are the plugins that the tests install.
+var testPlugins = map[string]func() pluginapi.Plugin{
+	"authfile": validator.Plugin,
+}
