@@ -109,7 +109,8 @@ func (p *Plugin) abilities() (abilities, error) {
 		}
 		return a, fmt.Errorf("Plugin.Hooks is a %s, which has none of the hooks: no ValidateConnection, no Intercept..., no Observe, no Load and Apply", t)
 	}
-	if v := reflect.ValueOf(p.Hooks); p.New == nil && v.Kind() == reflect.Pointer && v.IsNil() {
+	v := reflect.ValueOf(p.Hooks)
+	if p.New == nil && (v.Kind() == reflect.Pointer || v.Kind() == reflect.Func) && v.IsNil() {
 		return a, fmt.Errorf("Plugin.Hooks is a nil %s and Plugin.New is nil: one of them has to make the plugin", t)
 	}
 	return a, nil
