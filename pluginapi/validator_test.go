@@ -114,7 +114,7 @@ func TestDecisionArrives(t *testing.T) {
 func TestShortTimesAreRoundedUp(t *testing.T) {
 	p := plugintest.Start(t, validatorPlugin(func(context.Context, *pluginapi.Connect) (*pluginapi.Decision, error) {
 		return &pluginapi.Decision{Word: pluginapi.Allow, ValidFor: time.Millisecond, CacheFor: 1001 * time.Millisecond}, nil
-	}).plugin())
+	}))
 	d, err := p.ValidateConnection(t.Context(), plugintest.Connect("c"))
 	if err != nil || d.ValidFor != time.Second || d.CacheFor != 2*time.Second {
 		t.Errorf("decision %+v, %v; want 1s and 2s", d, err)
@@ -182,7 +182,7 @@ func TestValidatorErrors(t *testing.T) {
 // TestValidatorIsCalledOff: the client hangs up, and the hook notices.
 func TestValidatorIsCalledOff(t *testing.T) {
 	called, ended := make(chan struct{}), make(chan error, 1)
-	p := plugintest.Start(t, validator(func(ctx context.Context, _ *pluginapi.Connect) (*pluginapi.Decision, error) {
+	p := plugintest.Start(t, validatorPlugin(func(ctx context.Context, _ *pluginapi.Connect) (*pluginapi.Decision, error) {
 		close(called)
 		<-ctx.Done()
 		ended <- ctx.Err()
