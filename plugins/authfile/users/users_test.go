@@ -1,6 +1,7 @@
 package users_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -8,8 +9,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-
-	"errors"
 
 	"github.com/google/go-cmp/cmp"
 

@@ -31,10 +31,10 @@ type Authfile struct {
 
 // open reads the configuration and the users file and begins to watch the
 // file. An error holds a remark for each problem.
-func open(_ context.Context, s *pluginapi.Setup) (*Authfile, error) {
+func open(ctx context.Context, s *pluginapi.Setup) (*Authfile, error) {
 	a := &Authfile{log: s.Logger, refusals: newRefusals(s.Logger)}
 	a.problem.Store("")
-	if err := a.configure(s); err != nil {
+	if err := a.configure(ctx, s); err != nil {
 		return nil, err
 	}
 	return a, nil
@@ -42,11 +42,11 @@ func open(_ context.Context, s *pluginapi.Setup) (*Authfile, error) {
 
 // Reconfigure switches to another configuration and the users file that it
 // names, or changes nothing.
-func (a *Authfile) Reconfigure(_ context.Context, s *pluginapi.Setup) error {
-	return a.configure(s)
+func (a *Authfile) Reconfigure(ctx context.Context, s *pluginapi.Setup) error {
+	return a.configure(ctx, s)
 }
 
-func (a *Authfile) configure(s *pluginapi.Setup) error {
+func (a *Authfile) configure(ctx context.Context, s *pluginapi.Setup) error {
 	c, err := readConfig(s)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (a *Authfile) configure(s *pluginapi.Setup) error {
 	a.problem.Store("")
 	if c.Reload {
 		a.watch = newWatch(c.File, seen, a.log, func() { a.reload(c) })
-		a.watch.start()
+		a.watch.start(ctx)
 	}
 	return nil
 }
@@ -85,9 +85,10 @@ func (a *Authfile) reload(c Config) {
 	a.judge.Store(&judge{set: set, abstain: old.abstain, check: old.check})
 	a.problem.Store("")
 	a.counters.loaded.Add(1)
-	a.log.Info("users file loaded", "file", c.File, "users", set.Len(), "warnings", len(set.Warnings()))
+	a.log.Info("users file loaded",
+		slog.String("file", c.File), slog.Int("users", set.Len()), slog.Int("warnings", len(set.Warnings())))
 	for _, w := range set.Warnings()[:min(len(set.Warnings()), maxLogged)] {
-		a.log.Warn("users file should be looked at", "file", w.File, "line", w.Line, "column", w.Column, "problem", w.Message)
+		a.log.Warn("users file should be looked at", place(w)...)
 	}
 }
 
@@ -136,24 +137,31 @@ func (a *Authfile) Stop(context.Context) error {
 
 // logProblems logs what is wrong with a users file, a line for each problem.
 func (a *Authfile) logProblems(err error) {
-	var broken *users.Error
-	if !errors.As(err, &broken) {
-		a.log.Error("users file can't be read", "error", err)
+	broken, ok := errors.AsType[*users.Error](err)
+	if !ok {
+		a.log.Error("users file can't be read", slog.Any("error", err))
 		return
 	}
 	for _, p := range broken.Problems {
-		a.log.Error("users file is broken", "file", p.File, "line", p.Line, "column", p.Column,
-			"problem", p.Message, "excerpt", p.Excerpt)
+		a.log.Error("users file is broken", append(place(p), slog.String("excerpt", p.Excerpt))...)
 	}
 	if broken.More > 0 {
-		a.log.Error("users file has more problems", "file", broken.Problems[0].File, "more", broken.More)
+		a.log.Error("users file has more problems",
+			slog.String("file", broken.Problems[0].File), slog.Int("more", broken.More))
+	}
+}
+
+// place is a problem as attributes of a log line.
+func place(p users.Problem) []any {
+	return []any{
+		slog.String("file", p.File), slog.Int("line", p.Line), slog.Int("column", p.Column),
+		slog.String("problem", p.Message),
 	}
 }
 
 // summary is an error about a users file in one line.
 func summary(err error) string {
-	var broken *users.Error
-	if errors.As(err, &broken) {
+	if broken, ok := errors.AsType[*users.Error](err); ok {
 		if n := len(broken.Problems) + broken.More - 1; n > 0 {
 			return fmt.Sprintf("%s (and %d more)", broken.Problems[0], n)
 		}

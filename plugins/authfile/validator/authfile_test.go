@@ -13,44 +13,44 @@ import (
 )
 
 // setup is a setup with a configuration as JSON.
-func setup(t testing.TB, log *logbook, config string) *pluginapi.Setup {
-	t.Helper()
+func setup(tb testing.TB, log *logbook, config string) *pluginapi.Setup {
+	tb.Helper()
 	s := pluginapi.NewSetup([]byte(config))
 	s.Logger = log.logger()
 	return s
 }
 
 // configFor is a configuration with nothing but the users file.
-func configFor(t testing.TB, path string) string {
-	t.Helper()
+func configFor(tb testing.TB, path string) string {
+	tb.Helper()
 	b, err := json.Marshal(map[string]string{"file": path})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
 // start opens the plugin on a users file and stops it when the test ends.
-func start(t testing.TB, log *logbook, path string) *Authfile {
-	t.Helper()
-	a, err := open(t.Context(), setup(t, log, configFor(t, path)))
+func start(tb testing.TB, log *logbook, path string) *Authfile {
+	tb.Helper()
+	a, err := open(tb.Context(), setup(tb, log, configFor(tb, path)))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := a.Stop(t.Context()); err != nil {
-			t.Error(err)
+	tb.Cleanup(func() {
+		if err := a.Stop(tb.Context()); err != nil {
+			tb.Error(err)
 		}
 	})
 	return a
 }
 
 // mayLogIn reports whether a user of [usersFile] is let in.
-func mayLogIn(t testing.TB, a *Authfile, name string) bool {
-	t.Helper()
-	d, err := a.ValidateConnection(t.Context(), login(name, name+"-pw", "x"))
+func mayLogIn(tb testing.TB, a *Authfile, name string) bool {
+	tb.Helper()
+	d, err := a.ValidateConnection(tb.Context(), login(name, name+"-pw", "x"))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d.Word == pluginapi.Allow
 }
@@ -94,16 +94,22 @@ func TestChangesAreFollowed(t *testing.T) {
 		name   string
 		change func(t *testing.T, path, content string)
 	}{
-		{"written in place", func(t *testing.T, path, content string) { write(t, path, content) }},
+		{"written in place", func(t *testing.T, path, content string) {
+			t.Helper()
+			write(t, path, content)
+		}},
 		{"another file put in its place", func(t *testing.T, path, content string) {
+			t.Helper()
 			write(t, path+".new", content)
 			rename(t, path+".new", path)
 		}},
 		{"old file moved aside, new one made", func(t *testing.T, path, content string) {
+			t.Helper()
 			rename(t, path, path+"~")
 			write(t, path, content)
 		}},
 		{"written in many steps", func(t *testing.T, path, content string) {
+			t.Helper()
 			f, err := os.Create(path)
 			if err != nil {
 				t.Fatal(err)
@@ -290,8 +296,7 @@ func TestConfigErrors(t *testing.T) {
 			if err == nil || checkErr == nil || err.Error() != checkErr.Error() {
 				t.Fatalf("open: %v\ncheck: %v", err, checkErr)
 			}
-			var remark pluginapi.ConfigError
-			if !errors.As(err, &remark) {
+			if _, ok := errors.AsType[pluginapi.ConfigError](err); !ok {
 				t.Errorf("%T is no remark about the configuration", err)
 			}
 			for _, want := range tc.want {
@@ -322,23 +327,23 @@ func TestRelativePath(t *testing.T) {
 	}
 }
 
-func rename(t testing.TB, from, to string) {
-	t.Helper()
+func rename(tb testing.TB, from, to string) {
+	tb.Helper()
 	if err := os.Rename(from, to); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func mkdir(t testing.TB, dir string) {
-	t.Helper()
+func mkdir(tb testing.TB, dir string) {
+	tb.Helper()
 	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func link(t testing.TB, target, name string) {
-	t.Helper()
+func link(tb testing.TB, target, name string) {
+	tb.Helper()
 	if err := os.Symlink(target, name); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

@@ -78,8 +78,8 @@ func warn(s *pluginapi.Setup, set *users.Set) {
 
 // asConfigErrors makes one remark of each problem of a users file.
 func asConfigErrors(err error) error {
-	var broken *users.Error
-	if !errors.As(err, &broken) {
+	broken, ok := errors.AsType[*users.Error](err)
+	if !ok {
 		return pluginapi.ConfigError{Path: "/file", Message: err.Error()}
 	}
 	var remarks []error

@@ -20,11 +20,11 @@ const (
 	large  = "$argon2id$v=19$m=8192,t=1,p=1$c29tZXNhbHQ$QU1hZGVVcEhhc2hPZlNpeHRlZW4"
 )
 
-func digest(t testing.TB, stored string) password.Digest {
-	t.Helper()
+func digest(tb testing.TB, stored string) password.Digest {
+	tb.Helper()
 	d, err := password.Parse(stored)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return d
 }

@@ -39,13 +39,13 @@ func (c *checks) check(_ context.Context, d password.Digest, secret []byte) (boo
 	return d.Verify(secret), c.err
 }
 
-func newTestJudge(t testing.TB, extra string, abstain bool) (*judge, *checks) {
-	t.Helper()
+func newTestJudge(tb testing.TB, extra string, abstain bool) (*judge, *checks) {
+	tb.Helper()
 	file := replaceAll(judgeFile, map[string]string{
-		"%alice%": hashOf(t, "alice-pw"), "%bob%": hashOf(t, "bob-pw"), "%carol%": hashOf(t, "carol-pw"),
+		"%alice%": hashOf(tb, "alice-pw"), "%bob%": hashOf(tb, "bob-pw"), "%carol%": hashOf(tb, "carol-pw"),
 	})
 	c := &checks{}
-	return &judge{set: parse(t, file+extra), abstain: abstain, check: c.check}, c
+	return &judge{set: parse(tb, file+extra), abstain: abstain, check: c.check}, c
 }
 
 func login(user, secret, clientID string) *pluginapi.Connect {
@@ -125,12 +125,9 @@ func TestDecide(t *testing.T) {
 				t.Errorf("outcome is %s, want %s", outcomeNames[ru.outcome], outcomeNames[tc.outcome])
 			}
 			d := ru.decision
-			word := pluginapi.Deny
-			switch tc.outcome {
-			case allowed:
-				word = pluginapi.Allow
-			case abstained:
-				word = pluginapi.Abstain
+			word, ok := map[outcome]pluginapi.Word{allowed: pluginapi.Allow, abstained: pluginapi.Abstain}[tc.outcome]
+			if !ok {
+				word = pluginapi.Deny
 			}
 			if d.Word != word || d.Code != tc.code || d.Reason != tc.told {
 				t.Errorf("decision is %d, %v, %q; want %d, %v, %q", d.Word, d.Code, d.Reason, word, tc.code, tc.told)

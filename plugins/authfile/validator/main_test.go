@@ -18,40 +18,40 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // hashOf hashes a password as cheaply as can be.
-func hashOf(t testing.TB, secret string) string {
-	t.Helper()
+func hashOf(tb testing.TB, secret string) string {
+	tb.Helper()
 	stored, err := password.Hash([]byte(secret), password.Params{Memory: 32, Time: 1, Threads: 1})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return stored
 }
 
 // usersFile is a file with one user for each name; the password is the name
 // with "-pw" behind.
-func usersFile(t testing.TB, names ...string) string {
-	t.Helper()
+func usersFile(tb testing.TB, names ...string) string {
+	tb.Helper()
 	var b strings.Builder
 	b.WriteString("users:\n")
 	for _, name := range names {
-		fmt.Fprintf(&b, "  - name: %s\n    password: %s\n    allow: {both: \"%s/#\"}\n", name, hashOf(t, name+"-pw"), name)
+		fmt.Fprintf(&b, "  - name: %s\n    password: %s\n    allow: {both: \"%s/#\"}\n", name, hashOf(tb, name+"-pw"), name)
 	}
 	return b.String()
 }
 
-func parse(t testing.TB, file string) *users.Set {
-	t.Helper()
+func parse(tb testing.TB, file string) *users.Set {
+	tb.Helper()
 	set, err := users.Parse("users.yaml", []byte(file))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return set
 }
 
-func write(t testing.TB, path, content string) {
-	t.Helper()
+func write(tb testing.TB, path, content string) {
+	tb.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
@@ -81,8 +81,8 @@ func (l *logbook) WithAttrs([]slog.Attr) slog.Handler { return l }
 func (l *logbook) WithGroup(string) slog.Handler      { return l }
 
 // await returns the next line that contains text.
-func (l *logbook) await(t testing.TB, text string) string {
-	t.Helper()
+func (l *logbook) await(tb testing.TB, text string) string {
+	tb.Helper()
 	deadline := time.After(20 * time.Second)
 	for {
 		select {
@@ -91,7 +91,7 @@ func (l *logbook) await(t testing.TB, text string) string {
 				return line
 			}
 		case <-deadline:
-			t.Fatalf("nothing in the log contains %q", text)
+			tb.Fatalf("nothing in the log contains %q", text)
 		}
 	}
 }

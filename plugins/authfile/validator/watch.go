@@ -52,13 +52,13 @@ func newWatch(path string, seen os.FileInfo, log *slog.Logger, changed func()) *
 	}
 }
 
-// start begins to watch until stop is called.
-func (w *watch) start() {
-	ctx, cancel := context.WithCancel(context.Background())
+// start begins to watch until stop is called; that ctx ends does not end it.
+func (w *watch) start(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w.cancel, w.done = cancel, make(chan struct{})
 	events, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.log.Warn("changes of the users file are found late", "after", w.poll, "error", err)
+		w.log.Warn("changes of the users file are found late", slog.Duration("after", w.poll), slog.Any("error", err))
 	} else {
 		w.events = events
 		w.follow() // here, so that what happens after start is seen
@@ -83,7 +83,7 @@ func (w *watch) run(ctx context.Context) {
 		errs   chan error
 	)
 	if w.events != nil {
-		defer w.events.Close()
+		defer func() { _ = w.events.Close() }() // never fails
 		events, errs = w.events.Events, w.events.Errors
 	}
 	poll := time.NewTicker(w.poll)
@@ -99,7 +99,8 @@ func (w *watch) run(ctx context.Context) {
 			return
 		case e := <-events:
 			touched = touched || filepath.Base(e.Name) == filepath.Base(w.path)
-		case <-errs: // events were lost; look without them
+		case err := <-errs: // most likely events were lost; look without them
+			w.log.Warn("watching the users file", slog.Any("error", err))
 			touched = true
 		case <-poll.C:
 			w.follow()

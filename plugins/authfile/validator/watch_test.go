@@ -62,7 +62,7 @@ func watched(t *testing.T, path string, poll time.Duration) <-chan struct{} {
 	changes := make(chan struct{}, 100)
 	w := newWatch(path, stat(path), slog.New(slog.DiscardHandler), func() { changes <- struct{}{} })
 	w.poll = poll
-	w.start()
+	w.start(t.Context())
 	t.Cleanup(w.stop)
 	return changes
 }
@@ -127,7 +127,7 @@ func TestWithoutEvents(t *testing.T) {
 
 func TestStopTwice(t *testing.T) {
 	w := newWatch(filepath.Join(t.TempDir(), "none", "users.yaml"), nil, slog.New(slog.DiscardHandler), func() {})
-	w.start()
+	w.start(t.Context())
 	w.stop()
 	w.stop()
 	(*watch)(nil).stop()
