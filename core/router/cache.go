@@ -25,10 +25,17 @@ type cache struct {
 	hand      atomic.Uint32 // the set to be swept next
 }
 
-// set is the place of all topics with the same last bits of the hash.
-type set [4]atomic.Pointer[plan]
+// set is the place of all topics with the same last bits of the hash. The tags
+// save looking at plans that are not the right one; one that a race has left
+// wrong makes a miss, which puts it right.
+type set struct {
+	tags  [setPlans]atomic.Uint32
+	plans [setPlans]atomic.Pointer[plan]
+}
 
 const (
+	setPlans = 4
+
 	defaultTopics    = 8192
 	defaultReceivers = 262144
 
@@ -53,13 +60,16 @@ func newCache(topics, receivers int) *cache {
 	if receivers <= 0 {
 		receivers = defaultReceivers
 	}
-	topics = max(len(set{}), 1<<bits.Len(uint(topics-1)))
+	topics = max(setPlans, 1<<bits.Len(uint(topics-1)))
 	return &cache{
-		sets:  make([]set, topics/len(set{})),
+		sets:  make([]set, topics/setPlans),
 		seen:  make([]atomic.Uint64, topics*seenPerTopic),
 		limit: int64(receivers),
 	}
 }
+
+// tagOf is the part of a topic's hash that tells it apart in a set.
+func tagOf(hash uint64) uint32 { return uint32(hash >> 32) }
 
 func hashOf(name string) uint64 { return maphash.Comparable(seed, name) }
 
@@ -68,8 +78,11 @@ func (c *cache) set(hash uint64) *set { return &c.sets[hash&uint64(len(c.sets)-1
 // get returns the plan for a topic if there is one, stale or not.
 func (c *cache) get(name string, hash uint64) *plan {
 	s := c.set(hash)
-	for i := range s {
-		if p := s[i].Load(); p != nil && p.hash == hash && p.topic == name {
+	for i := range s.plans {
+		if s.tags[i].Load() != tagOf(hash) {
+			continue
+		}
+		if p := s.plans[i].Load(); p != nil && p.hash == hash && p.topic == name {
 			if !p.used.Load() {
 				p.used.Store(true)
 			}
@@ -93,7 +106,7 @@ func (c *cache) sight(hash uint64) *atomic.Uint64 {
 // missed notes that a topic was missed, and reports whether it was missed
 // before: whether its plan may be worth storing, and a stamp be taken for it.
 func (c *cache) missed(b *planner) bool {
-	place, tag := c.sight(b.hash), uint32(b.hash>>32)
+	place, tag := c.sight(b.hash), tagOf(b.hash)
 	if sight(place.Load()).topic() == tag {
 		return true
 	}
@@ -109,7 +122,7 @@ func (c *cache) wants(b *planner) bool {
 	if b.weight() > c.limit/4 {
 		return false
 	}
-	place, tag := c.sight(b.hash), uint32(b.hash>>32)
+	place, tag := c.sight(b.hash), tagOf(b.hash)
 	state := uint32(mix(b.stamps[0].Sum()+b.stamps[1].Sum())) | 1
 	if b.lucky || sight(place.Load()).state() == state {
 		return true
@@ -121,26 +134,43 @@ func (c *cache) wants(b *planner) bool {
 // put stores a copy of the plan if it finds a place for it.
 func (c *cache) put(b *planner, r *Router) {
 	s := c.set(b.hash)
-	for i := range s {
-		old := s[i].Load()
-		if old != nil && !(old.hash == b.hash && old.topic == b.topic) && r.current(old) && old.used.Swap(false) {
-			continue
-		}
-		if c.swap(&s[i], old, b.clone()) {
-			c.shrink(r)
-		}
-		return
+	if i := s.place(b, r); i >= 0 && c.swap(s, i, b.clone()) {
+		c.shrink(r)
 	}
 }
 
-// swap replaces old by p and keeps count.
-func (c *cache) swap(at *atomic.Pointer[plan], old, p *plan) bool {
-	if !at.CompareAndSwap(old, p) {
+// place returns where the plan may lie: where it lay before, a place that is
+// free or stale, or else one that was not used since it was last looked at. It
+// is -1 if there is none.
+func (s *set) place(b *planner, r *Router) int {
+	found := -1
+	for i := range s.plans {
+		switch old := s.plans[i].Load(); {
+		case old != nil && old.hash == b.hash && old.topic == b.topic:
+			return i
+		case old == nil || !r.current(old):
+			found = i
+		}
+	}
+	for i := range s.plans {
+		if old := s.plans[i].Load(); found < 0 && (old == nil || !old.used.Swap(false)) {
+			found = i
+		}
+	}
+	return found
+}
+
+// swap replaces what lies at one place of a set by p, keeps count, and reports
+// whether nobody else did so meanwhile.
+func (c *cache) swap(s *set, i int, p *plan) bool {
+	old := s.plans[i].Load()
+	if !s.plans[i].CompareAndSwap(old, p) {
 		return false
 	}
 	var d int64
 	if p != nil {
 		d += p.weight()
+		s.tags[i].Store(tagOf(p.hash))
 	}
 	if old != nil {
 		d -= old.weight()
@@ -154,9 +184,9 @@ func (c *cache) swap(at *atomic.Pointer[plan], old, p *plan) bool {
 func (c *cache) shrink(r *Router) {
 	for n := 0; c.receivers.Load() > c.limit; n++ {
 		s := c.next()
-		for i := range s {
-			if p := s[i].Load(); p != nil && (n >= sweepSets || !r.current(p) || !p.used.Swap(false)) {
-				c.swap(&s[i], p, nil)
+		for i := range s.plans {
+			if p := s.plans[i].Load(); p != nil && (n >= sweepSets || !r.current(p) || !p.used.Swap(false)) {
+				c.swap(s, i, nil)
 			}
 		}
 	}
@@ -166,9 +196,9 @@ func (c *cache) shrink(r *Router) {
 // sweeps one, so that sessions which are gone do not stay in stale plans.
 func (c *cache) sweep(r *Router) {
 	s := c.next()
-	for i := range s {
-		if p := s[i].Load(); p != nil && !r.current(p) {
-			c.swap(&s[i], p, nil)
+	for i := range s.plans {
+		if p := s.plans[i].Load(); p != nil && !r.current(p) {
+			c.swap(s, i, nil)
 		}
 	}
 }

@@ -27,8 +27,8 @@ func mustSubscribe(t testing.TB, r *Router, s Subscriber, filter string) {
 
 func (c *cache) plans() (n int, weight int64) {
 	for i := range c.sets {
-		for j := range c.sets[i] {
-			if p := c.sets[i][j].Load(); p != nil {
+		for j := range c.sets[i].plans {
+			if p := c.sets[i].plans[j].Load(); p != nil {
 				n++
 				weight += p.weight()
 			}
@@ -61,6 +61,26 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 	if n, _ := r.cache.plans(); n != 0 {
 		t.Errorf("%d stale plans left", n)
+	}
+}
+
+// TestCacheHoldsAWorkingSet checks that topics which share a set do not drive
+// each other out while it has room.
+func TestCacheHoldsAWorkingSet(t *testing.T) {
+	r := New(Options{CacheTopics: 1024})
+	mustSubscribe(t, r, &session{id: "s"}, "#")
+	misses := 0
+	for round := range 4 {
+		for i := range 200 {
+			topic := fmt.Sprint("t/", i)
+			if p := r.cache.get(topic, hashOf(topic)); p == nil && round == 3 {
+				misses++
+			}
+			r.Route(nil, &mqtt.Message{Topic: topic})
+		}
+	}
+	if misses > 10 {
+		t.Errorf("%d of 200 topics are not in a cache for 1024", misses)
 	}
 }
 
