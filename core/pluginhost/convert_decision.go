@@ -44,9 +44,11 @@ func decisionFromProto(p *pluginv1.Decision) (*hook.Decision, error) {
 		}
 	}
 	if p.Grants != nil {
-		d.Grants, err = grantsFromProto(p.Grants)
+		if d.Grants, err = grantsFromProto(p.Grants); err != nil {
+			return nil, err
+		}
 	}
-	return d, err
+	return d, nil
 }
 
 func checkDecisionTexts(p *pluginv1.Decision) error {

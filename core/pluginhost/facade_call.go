@@ -122,7 +122,7 @@ func (b *binding) invoke(ctx context.Context, method string, request any, answer
 	}
 	// io.EOF means that the call has ended already; RecvMsg tells how.
 	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("sending: %w", plain(err))
+		return fmt.Errorf("sending: %w", statusText(err))
 	}
 	in := incoming{into: answer}
 	if err := stream.RecvMsg(&in); err != nil {
@@ -146,12 +146,12 @@ func (b *binding) callError(ctx context.Context, err error, sent bool) error {
 		}
 		return fmt.Errorf("%w: %w", hook.ErrTimeout, hook.ErrUnavailable)
 	case !sent:
-		return fmt.Errorf("%w: %w", hook.ErrUnavailable, plain(err))
+		return fmt.Errorf("%w: %w", hook.ErrUnavailable, statusText(err))
 	case b.hasEnded():
 		return fmt.Errorf("%w: %w", hook.ErrLost, errGone)
 	case code == codes.Unavailable:
 		// A connection that broke, or a plugin that says so: nobody can tell.
-		return fmt.Errorf("%w: %w", hook.ErrLost, plain(err))
+		return fmt.Errorf("%w: %w", hook.ErrLost, statusText(err))
 	default:
 		return streamError(err)
 	}
@@ -169,12 +169,12 @@ func streamError(err error) error {
 	case st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), "larger than max"):
 		return illegal("%s", strings.TrimPrefix(st.Message(), "grpc: "))
 	default:
-		return plain(err)
+		return statusText(err)
 	}
 }
 
-// plain takes the frills off a gRPC error.
-func plain(err error) error {
+// statusText takes the frills off a gRPC error.
+func statusText(err error) error {
 	st, ok := status.FromError(err)
 	if !ok {
 		return err
