@@ -161,3 +161,10 @@ func expect(t testing.TB, got <-chan message, want message) {
 		t.Fatalf("nothing came; want %+v", want)
 	}
 }
+
+// publishQuietly publishes with QoS 1 where no answer is expected.
+func (c *client5) publishQuietly(topic, payload string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, _ = c.Publish(ctx, &paho5.Publish{Topic: topic, QoS: 1, Payload: []byte(payload)})
+}

@@ -265,3 +265,12 @@ func (p *proc) waitPlugin(name, what string, ok func(*adminv1.Plugin) bool) *adm
 		time.Sleep(5 * time.Millisecond)
 	}
 }
+
+func (s *site) read(name string) []byte {
+	s.t.Helper()
+	b, err := os.ReadFile(s.path(name))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return b
+}
