@@ -196,18 +196,18 @@ func TestReadme(t *testing.T) {
 func checkExample(t *testing.T, file string) {
 	t.Helper()
 	var c struct {
-		Plugins []struct {
-			Name   string         `yaml:"name"`
+		Plugins map[string]struct {
 			Config map[string]any `yaml:"config"`
 		} `yaml:"plugins"`
 	}
 	if err := yaml.UnmarshalWithOptions([]byte(file), &c, yaml.Strict()); err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Plugins) != 1 || c.Plugins[0].Name != "authfile" {
+	p, ok := c.Plugins["authfile"]
+	if len(c.Plugins) != 1 || !ok {
 		t.Fatalf("the example configures %+v", c.Plugins)
 	}
-	b, err := json.Marshal(c.Plugins[0].Config)
+	b, err := json.Marshal(p.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
