@@ -77,11 +77,11 @@ func (*watches) Observe(context.Context, []pluginapi.Event, uint64) error { retu
 func TestBrokenPlugins(t *testing.T) {
 	for name, want := range map[string]string{
 		"exits":   `exited with status 3 before its handshake; its last output was "no licence found"`,
-		"babbles": "hello, I am a web server",
-		"old":     "99",
-		"mute":    "did not",
-		"hangs":   "Init",
-		"choosy":  `colr`,
+		"babbles": `did not print its handshake within 1s, and printed "hello, I am a web server" instead`,
+		"old":     "speaks plugin protocol version 99, and this broker speaks 1",
+		"mute":    "did not print its handshake within 1s",
+		"hangs":   "did not finish Init within 1s",
+		"choosy":  `unknown key "colr": did you mean "colour"?`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
