@@ -65,11 +65,7 @@ const errorLines = 3
 func (f *Failure) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "plugin %s: %s", f.Plugin, f.What)
-	if lines := f.Output[max(0, len(f.Output)-errorLines):]; f.Panic == "" && len(lines) > 0 {
-		quoted := make([]string, len(lines))
-		for i, line := range lines {
-			quoted[i] = strconv.Quote(line[:min(len(line), 300)])
-		}
+	if quoted := f.quotes(); len(quoted) > 0 {
 		b.WriteString("; its last output was ")
 		b.WriteString(strings.Join(quoted, ", "))
 	}
@@ -78,6 +74,21 @@ func (f *Failure) Error() string {
 		b.WriteString(f.Do)
 	}
 	return b.String()
+}
+
+// quotes are the last lines of output, as far as What does not tell already.
+func (f *Failure) quotes() []string {
+	if f.Panic != "" {
+		return nil
+	}
+	var quoted []string
+	for _, line := range f.Output[max(0, len(f.Output)-errorLines):] {
+		q := strconv.Quote(line[:min(len(line), 300)])
+		if !strings.Contains(f.What, q) {
+			quoted = append(quoted, q)
+		}
+	}
+	return quoted
 }
 
 // quoting returns f with what the process wrote, and the headline of its panic

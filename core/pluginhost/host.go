@@ -30,14 +30,15 @@ type Host struct {
 	// store keeps retained messages. Start sets it, then only publish does.
 	store *supervisor
 
-	end     context.CancelFunc // ends all plugins, gently
-	halt    context.CancelFunc // at once
-	running sync.WaitGroup     // the supervisors
-	quit    chan struct{}      // ends publishing
-	told    sync.WaitGroup     // the publisher
+	running sync.WaitGroup // the supervisors
+	quit    chan struct{}  // ends publishing
+	told    sync.WaitGroup // the publisher
+	stopped sync.Once
 
-	mu  sync.Mutex // guards all
-	all []reading  // every plugin, for its status
+	mu   sync.Mutex         // guards the fields below
+	all  []reading          // every plugin, for its status
+	end  context.CancelFunc // ends all plugins, gently; nil before Start
+	halt context.CancelFunc // at once
 }
 
 // reading is a plugin that has a status.
@@ -63,7 +64,10 @@ func New(o Options) (*Host, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	h := &Host{options: o, log: o.Logger, onChange: o.OnChange, timing: defaultTiming, dirty: make(chan struct{}, 1)}
+	h := &Host{
+		options: o, log: o.Logger, onChange: o.OnChange, timing: defaultTiming,
+		dirty: make(chan struct{}, 1), quit: make(chan struct{}),
+	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -94,10 +98,9 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 		h.running.Go(func() { s.run(life, halted) })
 	}
 	if err := h.settle(ctx); err != nil {
-		return Bindings{}, errors.Join(err, h.abandon())
+		return Bindings{}, errors.Join(err, h.Stop(context.WithoutCancel(ctx)))
 	}
 	b := h.bindings()
-	h.quit = make(chan struct{})
 	h.told.Go(func() { h.publish(b, h.quit) })
 	return b, nil
 }
@@ -150,28 +153,27 @@ func (h *Host) settle(ctx context.Context) error {
 	return errors.Join(append(errs, h.chooseStore())...)
 }
 
-// abandon stops everything after a start that failed.
-func (h *Host) abandon() error {
-	return h.Stop(context.Background())
-}
-
 // Stop stops all plugins at once: each may finish what it has and is then asked
-// to exit, ever less gently. It is bounded by about twelve seconds and, less
-// gently, by ctx. When it returns no process is left.
+// to exit, ever less gently. It is bounded by about twelve seconds, and ends
+// everything by force when ctx ends; the error is then ctx's. When it returns no
+// process is left. Call it after Start has returned; it may be called again.
 func (h *Host) Stop(ctx context.Context) error {
-	if h.end == nil {
-		return nil
+	h.mu.Lock()
+	end, halt := h.end, h.halt
+	h.mu.Unlock()
+	if end == nil {
+		return nil // it did not start
 	}
-	if h.quit != nil {
+	defer context.AfterFunc(ctx, halt)()
+	end()
+	h.stopped.Do(func() {
+		h.running.Wait()
+		halt()
 		close(h.quit)
 		h.told.Wait()
-	}
-	defer context.AfterFunc(ctx, h.halt)()
-	h.end()
-	h.running.Wait()
-	h.halt()
-	h.guard.close()
-	h.dirs.close()
+		h.guard.close()
+		h.dirs.close()
+	})
 	return context.Cause(ctx)
 }
 

@@ -192,7 +192,8 @@ func (w *spawned) silent(ctx context.Context, limit time.Duration, noise []strin
 	case ctx.Err() != nil:
 		return w.fail(w.now(), KindExited, "its start was given up", "")
 	}
-	if await(context.Background(), w.proc.exited, w.timing.linger) == nil {
+	// go-plugin kills what closes its standard output.
+	if await(context.Background(), w.proc.exited, w.timing.reap) == nil && !w.proc.wasShot() {
 		return w.fail(w.now(), KindExited, describeExit(w.proc.cmd.ProcessState)+" before its handshake"+instead, byHand)
 	}
 	return w.fail(w.now(), KindGarbled, "it closed its standard output without a handshake"+instead, byHand)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-plugin/runner"
@@ -40,6 +41,7 @@ type process struct {
 	group procGroup
 	pid   int  // 0 before the start
 	ended bool // it must not be started, or not be signalled any more
+	shot  bool // it was sent SIGKILL while it ran
 }
 
 var _ runner.Runner = (*process)(nil)
@@ -219,9 +221,17 @@ func (p *process) Kill(context.Context) error {
 	case p.pid == 0:
 		p.ended = true
 	case !p.ended:
+		p.shot = true
 		p.group.kill()
 	}
 	return nil
+}
+
+// wasShot reports whether Kill ended the program, and nothing else before.
+func (p *process) wasShot() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.shot && exitSignal(p.cmd.ProcessState) == syscall.SIGKILL
 }
 
 // Wait waits until the program is gone.

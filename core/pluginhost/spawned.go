@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
@@ -77,7 +79,8 @@ func (w *spawned) askToStop(ctx context.Context) bool {
 	}
 	told, cancel := context.WithTimeout(ctx, w.timing.shutdown)
 	defer cancel()
-	return shutdown(told, w.conn) == nil && w.gone(ctx, w.timing.shutdown)
+	// go-plugin's server cuts the connection instead of answering.
+	return status.Code(shutdown(told, w.conn)) != codes.Unimplemented && w.gone(told, w.timing.shutdown)
 }
 
 // gone waits for the process's end.

@@ -1,0 +1,233 @@
+//go:build unix
+
+package pluginhost
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+)
+
+// A plugin that does not get ready gives one clear error: its name, what went
+// wrong, what to do.
+func TestStartFailures(t *testing.T) {
+	tests := []struct {
+		name  string
+		modes []string
+		limit time.Duration // start timeout; 0: the default
+		kind  FailureKind
+		state State // of the plugin where it is not required
+		wants []string
+	}{
+		{"hangs in Init", []string{"hang-init"}, 500 * time.Millisecond, KindHung, Backoff,
+			[]string{"did not finish Init within 500ms", "start_timeout"}},
+		{"exits at once", []string{"exit"}, 0, KindExited, Backoff,
+			[]string{"exited with status 3 before its handshake", `"cannot open the database"`, "chaos describe"}},
+		{"prints garbage", []string{"garbage"}, 500 * time.Millisecond, KindGarbled, Backoff,
+			[]string{"did not print its handshake within 500ms", `"Welcome to Acme(tm) Rules!"`, "chaos describe"}},
+		{"prints garbage and exits", []string{"garbage-exit"}, 0, KindExited, Backoff,
+			[]string{"exited with status 0 before its handshake", `"usage: acme [OPTION]..."`}},
+		{"says nothing", []string{"silent"}, 300 * time.Millisecond, KindHung, Backoff,
+			[]string{"did not print its handshake within 300ms"}},
+		{"closes its output", []string{"mute"}, 0, KindGarbled, Backoff,
+			[]string{"closed its standard output without a handshake"}},
+		{"dies after the handshake", []string{"hello-and-die"}, 0, KindExited, Backoff,
+			[]string{"exited with status 4 during Init"}},
+		{"dies during Init", []string{"die-in-init"}, 0, KindExited, Backoff,
+			[]string{"exited with status 2 during Init", "panic: boom in Init"}},
+		{"another protocol version", []string{"version-7"}, 0, KindIncompatible, Failed,
+			[]string{"plugin protocol version 7, and this broker speaks 1", "install a version"}},
+		{"another protocol", []string{"netrpc"}, 0, KindIncompatible, Failed,
+			[]string{`"netrpc" instead of gRPC`}},
+		{"a socket elsewhere", []string{"elsewhere"}, 0, KindIncompatible, Failed,
+			[]string{"its socket is", "PLUGIN_UNIX_SOCKET_DIR"}},
+		{"unknown key", []string{"unknown-key"}, 0, KindMisconfigured, Backoff,
+			[]string{"refused its configuration", `/colour: unknown key "colour"; the known keys are: path, mode`, "change config of bad"}},
+		{"missing service", []string{"no-service"}, 0, KindIncomplete, Failed,
+			[]string{"declares gatehouse.plugin.v1.ConnectionValidatorService, but it does not serve that"}},
+		{"no plugin of ours", []string{"foreign"}, 0, KindIncomplete, Failed,
+			[]string{"has no gatehouse.plugin.v1.PluginService"}},
+		{"interest that makes no sense", []string{"nonsense"}, 0, KindIncomplete, Failed,
+			[]string{"its answer to Init makes no sense", "a/#/b"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			t.Run("required", func(t *testing.T) { t.Parallel(); checkRequired(t, tt.modes, tt.limit, tt.kind, tt.wants) })
+			t.Run("optional", func(t *testing.T) { t.Parallel(); checkOptional(t, tt.modes, tt.limit, tt.state) })
+		})
+	}
+}
+
+// checkRequired: Start fails with the failure and nothing is left.
+func checkRequired(t *testing.T, modes []string, limit time.Duration, kind FailureKind, wants []string) {
+	th := newTestHost(t, func(o *Options) {
+		o.Plugins = []Config{{Name: "bad", StartTimeout: limit}}
+	})
+	th.install(t, "bad", modes...)
+	_, err := th.Start(context.Background())
+	if err == nil {
+		t.Fatal("the host started")
+	}
+	t.Log(err)
+	var f *Failure
+	if !errors.As(err, &f) || f.Kind != kind || f.Plugin != "bad" {
+		t.Errorf("kind %v of plugin %q, want %v of bad", f.Kind, f.Plugin, kind)
+	}
+	text := err.Error()
+	if !strings.HasPrefix(text, "plugin bad: ") || strings.ContainsRune(text, '\n') {
+		t.Error("the error is not one line that begins with the plugin's name")
+	}
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("the error does not contain %s", want)
+		}
+	}
+	if left, _ := os.ReadDir(filepath.Join(th.options.RunDir, socketsName)); len(left) > 0 {
+		t.Errorf("%d run directories are left", len(left))
+	}
+}
+
+// checkOptional: the host starts, and the plugin's policy holds.
+func checkOptional(t *testing.T, modes []string, limit time.Duration, state State) {
+	th := newTestHost(t, func(o *Options) {
+		o.Plugins = []Config{{Name: "bad", StartTimeout: limit, Required: new(bool)}}
+	})
+	th.timing.firstPause = time.Hour // it stays in Backoff
+	th.install(t, "bad", modes...)
+	b := th.mustStart(t)
+	if s := th.status(t, "bad"); s.State != state || len(s.Failures) != 1 || s.Health == "" || s.PID != 0 {
+		t.Errorf("status is %+v", s)
+	}
+	if len(b.Validators) != 1 {
+		t.Fatal("the validator has lost its place")
+	}
+	_, err := b.Validators[0].Validator.Validate(context.Background(), &hook.Connect{ClientID: "c"})
+	if !errors.Is(err, hook.ErrUnavailable) {
+		t.Errorf("a call gives %v", err)
+	}
+}
+
+func TestFilesThatAreRefused(t *testing.T) {
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, th *testHost, folder string)
+		wants []string
+	}{
+		{"world-writable program", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o700))
+			must(t, os.Chmod(filepath.Join(folder, "chaos"), 0o777))
+		}, []string{"everybody can write to", "chmod o-w"}},
+		{"world-writable manifest", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Chmod(filepath.Join(folder, manifestFile), 0o666))
+		}, []string{"everybody can write to", manifestFile}},
+		{"world-writable folder", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Chmod(folder, 0o777))
+		}, []string{"everybody can write to", "/bad"}},
+		{"link out of the folder", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+			must(t, os.Symlink("/bin/sh", filepath.Join(folder, "chaos")))
+		}, []string{"is a link to", "copy the file"}},
+		{"not executable", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o600))
+		}, []string{"not executable", "chmod +x"}},
+		{"exec format", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("\x7fELF rubbish"), 0o700))
+		}, []string{"exec format error", "install a build for this system"}},
+		{"interpreter missing", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("#!/no/such/interpreter\n"), 0o700))
+		}, []string{"the interpreter of its first line", "install what it needs"}},
+		{"program missing", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.Remove(filepath.Join(folder, "chaos")))
+		}, []string{"no such file"}},
+		{"manifest is not JSON", func(t *testing.T, _ *testHost, folder string) {
+			must(t, os.WriteFile(filepath.Join(folder, manifestFile), []byte("hello"), 0o600))
+		}, []string{"plugin.json: manifest", "invalid character"}},
+		{"another API", func(t *testing.T, _ *testHost, folder string) {
+			m := chaosManifest("chaos", "run")
+			m.API = []string{"gatehouse.plugin.v9"}
+			writeManifest(t, folder, m)
+		}, []string{"speaks gatehouse.plugin.v9, and this broker speaks gatehouse.plugin.v1"}},
+		{"another system", func(t *testing.T, _ *testHost, folder string) {
+			m := chaosManifest("chaos")
+			m.Exec = map[string][]string{"plan9/mips": {"./chaos"}}
+			writeManifest(t, folder, m)
+		}, []string{"names no program for"}},
+		{"wrong hash", func(t *testing.T, th *testHost, folder string) {
+			th.options.Plugins[0].SHA256 = strings.Repeat("ab", 32)
+		}, []string{"has the SHA-256", "demands abab"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			th := newTestHost(t, func(o *Options) { o.Plugins = []Config{{Name: "bad"}} })
+			th.install(t, "bad")
+			tt.spoil(t, th, filepath.Join(th.dir, "bad"))
+			_, err := th.Start(context.Background())
+			if err == nil {
+				t.Fatal("the host started")
+			}
+			t.Log(err)
+			for _, want := range append(tt.wants, "plugin bad: ") {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error does not contain %q", want)
+				}
+			}
+			if s := th.status(t, "bad"); len(s.Failures) != 1 || !s.Failures[0].Kind.lasting() {
+				t.Errorf("status is %+v", s)
+			}
+		})
+	}
+}
+
+// What a manifest that can be trusted declares holds although the program can't
+// be run: a validator is not out of the chain for a wrong mode bit.
+func TestRefusedPluginKeepsItsPlace(t *testing.T) {
+	th := newTestHost(t, nil)
+	th.install(t, "auth")
+	program := filepath.Join(th.dir, "auth", "chaos")
+	must(t, os.Remove(program))
+	must(t, os.WriteFile(program, []byte("x"), 0o600))
+	b := th.mustStart(t)
+	if len(b.Validators) != 1 {
+		t.Fatalf("bindings are %+v", b)
+	}
+	if s := th.status(t, "auth"); s.State != Failed || s.Required {
+		t.Errorf("status is %+v", s)
+	}
+}
+
+// A plugin of which not even that is known could be a validator: the host does
+// not start without it unless it is told to.
+func TestUnreadablePluginStopsTheStart(t *testing.T) {
+	for _, told := range []bool{false, true} {
+		th := newTestHost(t, func(o *Options) {
+			if told {
+				o.Plugins = []Config{{Name: "auth", Required: new(bool)}}
+			}
+		})
+		th.install(t, "auth")
+		must(t, os.WriteFile(filepath.Join(th.dir, "auth", manifestFile), []byte("hello"), 0o600))
+		_, err := th.Start(context.Background())
+		if (err == nil) != told {
+			t.Errorf("told %v: Start gives %v", told, err)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
