@@ -29,7 +29,6 @@ type fake struct {
 	busy     bool
 	records  map[string]retain.Record
 	revision uint64
-	last     uint64 // the highest revision that was ever offered
 	calls    int
 	batches  [][]retain.Change // what every successful call changed
 	times    []time.Time       // of all calls
@@ -127,12 +126,6 @@ func (f *fake) payloads() map[string]string {
 	return all
 }
 
-func (f *fake) callCount() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.calls
-}
-
 // start runs the writer of an index until the returned function is called,
 // which also happens at the end of the test.
 func start(t *testing.T, x *retain.Index) (stop func() error) {
@@ -160,11 +153,11 @@ func expiring(topic string, now time.Time, seconds uint32) *mqtt.Message {
 	return m
 }
 
-func set(t testing.TB, x *retain.Index, topic, payload string) uint64 {
-	t.Helper()
+func set(tb testing.TB, x *retain.Index, topic, payload string) uint64 {
+	tb.Helper()
 	revision, err := x.Set(message(topic, payload), time.Now())
 	if err != nil {
-		t.Fatalf("Set(%q): %v", topic, err)
+		tb.Fatalf("Set(%q): %v", topic, err)
 	}
 	return revision
 }

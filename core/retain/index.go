@@ -3,6 +3,7 @@ package retain
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +66,7 @@ func (x *Index) Load(ctx context.Context) error {
 		return fmt.Errorf("load retained messages: %w", err)
 	}
 	if refused > 0 {
-		x.options.Logger.Warn("retained store holds records that are not valid, left out", "records", refused)
+		x.options.Logger.Warn("retained store holds records that are not valid, left out", slog.Int("records", refused))
 	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package retain
 
+import "slices"
+
 // queue gathers changes for the writer. Of several changes of one topic it
 // keeps the last.
 type queue struct {
@@ -132,7 +134,7 @@ func (b batch) chunks(maxChanges, maxBytes int) []chunk {
 	}
 	// A chunk leaves out what a change behind it stands for.
 	i, oldest := len(b.changes), ^uint64(0)
-	for n := len(all) - 1; n >= 0; n-- {
+	for n := range slices.Backward(all) {
 		at(n).durable = min(at(n).durable, oldest-1)
 		for range at(n).changes {
 			i--

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -182,7 +183,7 @@ func (w *writer) failed(err error) {
 	o := &w.index.options
 	if w.failures == 0 {
 		w.since = time.Now()
-		o.Logger.Warn("retained store failed, trying again until it is back", "error", err)
+		o.Logger.Warn("retained store failed, trying again until it is back", slog.Any("error", err))
 	}
 	w.failures++
 	if o.OnWriteError != nil {
@@ -195,7 +196,7 @@ func (w *writer) succeeded() {
 	if w.failures == 0 {
 		return
 	}
-	w.index.options.Logger.Info("retained store is back", "failures", w.failures, "after", time.Since(w.since))
+	w.index.options.Logger.Info("retained store is back", slog.Int("failures", w.failures), slog.Duration("after", time.Since(w.since)))
 	w.failures = 0
 }
 

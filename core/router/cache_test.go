@@ -9,19 +9,16 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
-type session struct {
-	id  string
-	big [1 << 10]byte
-}
+type session struct{ id string }
 
 func (s *session) ClientID() string { return s.id }
 func (s *session) Online() bool     { return true }
 func (s *session) Pending() int     { return 0 }
 
-func mustSubscribe(t testing.TB, r *Router, s Subscriber, filter string) {
-	t.Helper()
+func mustSubscribe(tb testing.TB, r *Router, s Subscriber, filter string) {
+	tb.Helper()
 	if _, err := r.Subscribe(s, mqtt.Subscription{Filter: filter, QoS: 1}); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

@@ -33,11 +33,11 @@ func sub(filter string, qos mqtt.QoS) mqtt.Subscription {
 	return mqtt.Subscription{Filter: filter, QoS: qos}
 }
 
-func subscribe(t testing.TB, r *router.Router, s *session, subs ...mqtt.Subscription) {
-	t.Helper()
+func subscribe(tb testing.TB, r *router.Router, s *session, subs ...mqtt.Subscription) {
+	tb.Helper()
 	for _, sub := range subs {
 		if _, err := r.Subscribe(s, sub); err != nil {
-			t.Fatalf("Subscribe(%q): %v", sub.Filter, err)
+			tb.Fatalf("Subscribe(%q): %v", sub.Filter, err)
 		}
 	}
 }
