@@ -13,6 +13,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 )
@@ -30,7 +31,12 @@ type Broker struct {
 	sys      *retain.Index // the $SYS tree, never stored
 	router   *router.Router
 	limits   Limits
+	decoding packet.Limits // shared by all decoders
 	version  string
+
+	checkFormat  bool
+	responseInfo string
+
 	sysEvery time.Duration
 	started  time.Time
 
@@ -50,11 +56,13 @@ func New(o Options) *Broker {
 	b := &Broker{
 		log: o.Logger, hooks: o.Hooks, retained: o.Retained, router: o.Router,
 		limits: o.Limits.withDefaults(), version: o.Version, sysEvery: o.SysInterval,
+		checkFormat: o.CheckPayloadFormat, responseInfo: o.ResponseInformation,
 		started:   time.Now(),
 		sys:       retain.New(retain.Options{}),
 		listeners: make(map[listener.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 	}
+	b.decoding = b.limits.decoding()
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}

@@ -109,10 +109,16 @@ func (r *registry) get(id string) *client {
 	return r.byID[id]
 }
 
-func (r *registry) put(c *client) {
+// put adds c, whose client identifier has no session, unless there are limit
+// sessions already.
+func (r *registry) put(c *client, limit int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if len(r.byID) >= limit {
+		return false
+	}
 	r.byID[c.id] = c
+	return true
 }
 
 // remove forgets c unless another session took its place.

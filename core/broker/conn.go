@@ -116,6 +116,7 @@ func (c *conn) serve() {
 	c.b.stats.connections.Add(1)
 	defer c.b.stats.connections.Add(-1)
 	c.dec = packet.NewDecoder(c.b.limits.ConnectPacketSize)
+	c.dec.SetLimits(&c.b.decoding)
 	if !c.handshake() {
 		c.w.farewell(c.b.limits.FarewellTimeout)
 		_ = c.nc.Close()

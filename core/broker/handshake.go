@@ -13,7 +13,6 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
-	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 // readAhead bounds what is read of a client while the validators decide; it is
@@ -94,9 +93,12 @@ func (c *conn) refuseMalformed(err error) {
 func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
 	switch w := p.Will; {
 	case w == nil:
-	case topic.ValidateName(w.Topic) != nil, topic.Levels(w.Topic) > c.b.limits.TopicLevels,
-		strings.HasPrefix(w.Topic, sysPrefix):
+	case c.b.checkTopic(w.Topic) != "", reserved(w.Topic):
 		return mqtt.TopicNameInvalid, "the will's topic is not valid"
+	case checkResponseTopic(w.Properties) != "":
+		return mqtt.TopicNameInvalid, "the will's response topic is not valid"
+	case !c.b.formatFits(w.Payload, w.Properties):
+		return mqtt.PayloadFormatInvalid, badFormat
 	case w.QoS > c.b.limits.MaxQoS:
 		return mqtt.QoSNotSupported, "the will's QoS is too high"
 	}
@@ -219,7 +221,16 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		c.refuse(id, refusal)
 		return false
 	}
-	c.attach(cl, p, adm, ack)
+	lim := c.negotiate(id, p, adm, ack)
+	ack.SessionPresent = cl != nil
+	if cl == nil {
+		cl = newClient(c.b, id, adm, lim)
+		if !c.b.clients.put(cl, c.b.limits.Sessions) {
+			c.refuse(id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: "there are too many sessions"})
+			return false
+		}
+	}
+	c.attach(cl, p, adm, ack, lim)
 	return true
 }
 
@@ -267,21 +278,12 @@ func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Ad
 	return cl, nil
 }
 
-// attach binds the connection to its session (a new one if cl is nil) and
-// queues CONNACK before anything else can be sent. The caller has the turn.
-func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) {
-	b := c.b
-	id := p.ClientID
-	if ack.AssignedClientID != "" {
-		id = ack.AssignedClientID
-	}
-	lim := c.negotiate(p, adm, ack)
-	ack.SessionPresent = cl != nil
-	c.resumed = cl != nil
-	if cl == nil {
-		cl = newClient(b, id, adm, lim)
-		b.clients.put(cl)
-	} else {
+// attach binds the connection to its session and queues CONNACK before anything
+// else can be sent. The caller has the turn.
+func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *packet.Connack, lim session.Limits) {
+	id := cl.id
+	c.resumed = ack.SessionPresent
+	if c.resumed {
 		cl.sess.SetLimits(lim)
 	}
 	expiry := c.sessionExpiry(p, adm, ack)

@@ -1,17 +1,19 @@
 package broker
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 // negotiate combines the broker's limits with the validators', applies them to
 // the connection and tells the client in CONNACK.
-func (c *conn) negotiate(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
+func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
 	l, v := &c.b.limits, &adm.Limits
 	c.limits = connLimits{maxQoS: least(l.MaxQoS, v.MaximumQoS), subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount)}
 	packetSize := least(l.PacketSize, v.MaximumPacketSize)
@@ -29,24 +31,44 @@ func (c *conn) negotiate(p *packet.Connect, adm *hook.Admission, ack *packet.Con
 	if c.limits.maxQoS < mqtt.ExactlyOnce {
 		ack.MaximumQoS, ack.HasMaximumQoS = c.limits.maxQoS, true
 	}
+	if p.RequestResponseInfo {
+		ack.ResponseInfo = c.b.responseInformation(id, adm.Username)
+	}
 	ack.User, ack.AuthMethod, ack.AuthData = adm.User, p.AuthMethod, adm.AuthData
 	c.keepAlive = c.agreeKeepAlive(p, adm, ack)
 	return lim
 }
 
-// agreeKeepAlive caps the keep-alive of clients that can be told so
+// responseInformation is what a client is told that asked for it
+// [MQTT-3.1.2-28], "" for nothing.
+func (b *Broker) responseInformation(id, user string) string {
+	s := strings.NewReplacer("%c", id, "%u", user).Replace(b.responseInfo)
+	if topic.ValidateName(s) != nil {
+		return ""
+	}
+	return s
+}
+
+// agreeKeepAlive bounds the keep-alive of clients that can be told so
 // [MQTT-3.1.2-21].
 func (c *conn) agreeKeepAlive(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) time.Duration {
 	limit := c.b.limits.KeepAlive
 	if v := adm.Limits.KeepAlive; v != nil && (limit == 0 || *v < limit) {
 		limit = *v
 	}
-	keepAlive := p.KeepAlive
-	if p.Version == mqtt.V5 && limit > 0 && (keepAlive == 0 || keepAlive > limit) {
-		keepAlive = limit
-		ack.ServerKeepAlive, ack.HasServerKeepAlive = limit, true
+	agreed := p.KeepAlive
+	if p.Version == mqtt.V5 {
+		if agreed > 0 {
+			agreed = max(agreed, c.b.limits.MinKeepAlive)
+		}
+		if limit > 0 && (agreed == 0 || agreed > limit) {
+			agreed = limit
+		}
+		if agreed != p.KeepAlive {
+			ack.ServerKeepAlive, ack.HasServerKeepAlive = agreed, true
+		}
 	}
-	return time.Duration(keepAlive) * time.Second
+	return time.Duration(agreed) * time.Second
 }
 
 // sessionExpiry returns how long the session outlives the connection, and tells

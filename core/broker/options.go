@@ -6,6 +6,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -28,6 +29,17 @@ type Options struct {
 	// SysInterval is how often $SYS is published. Zero means 10 s, negative
 	// never.
 	SysInterval time.Duration
+	// CheckPayloadFormat holds publishers to their Payload Format Indicator: a
+	// payload that claims to be UTF-8 and is not is refused with 0x99, in
+	// PUBACK, PUBREC or, for a will, CONNACK; with QoS 0 it is dropped. Off,
+	// the indicator is passed on and the receiver may check.
+	CheckPayloadFormat bool
+	// ResponseInformation is what a client gets that asks for Response
+	// Information in CONNECT: the beginning of the topics that it should be
+	// answered on, with %c for its client identifier and %u for its user name.
+	// Nothing is sent if it is empty or if the result would be no topic name.
+	// Who may use those topics is for the grants to say.
+	ResponseInformation string
 }
 
 // Limits bound what clients may ask for. A zero field means the default that
@@ -35,23 +47,55 @@ type Options struct {
 type Limits struct {
 	// ConnectTimeout bounds the time to a complete CONNECT: 10 s.
 	ConnectTimeout time.Duration
-	// ConnectPacketSize bounds the CONNECT, in bytes: 16 KiB.
+	// ConnectPacketSize bounds the CONNECT, in bytes: 16 KiB. ConnectWillSize
+	// is how much larger one that has a will may be: 64 KiB.
 	ConnectPacketSize uint32
+	ConnectWillSize   uint32
 	// PacketSize bounds every later packet, in bytes: 1 MiB. It is the Maximum
 	// Packet Size of the CONNACK.
 	PacketSize uint32
+	// PacketTimeout bounds the time from the first byte of a packet to its
+	// last: 1 min. The client's keep-alive may allow more.
+	PacketTimeout time.Duration
+	// WriteTimeout bounds the time in which a client takes nothing of what is
+	// sent to it: 1 min. Its connection ends then.
+	WriteTimeout time.Duration
 	// TopicLevels bounds the levels of topic names and filters: 128.
 	TopicLevels int
+	// ClientIDLength bounds the client identifier, in bytes: 1,024. A longer
+	// one is refused with 0x85.
+	ClientIDLength int
+	// UserProperties and UserPropertyBytes bound the User Properties of a
+	// packet, those of a will counted apart: 1,024, and 64 KiB of keys and
+	// values. More are refused with 0x97.
+	UserProperties    int
+	UserPropertyBytes int
 	// Connections bounds the open connections: no bound.
 	Connections int
-	// SubscriptionsPerClient bounds the subscriptions of a session: 10,000.
+	// Sessions bounds the sessions, connected or not: 1,000,000. A client that
+	// needs one more is refused with 0x97.
+	Sessions int
+	// RetainedMessages and RetainedBytes bound the retained messages: 1,000,000
+	// and 1 GiB of topics, payloads and properties. A message beyond them is
+	// refused with 0x97. Publishers who arrive together may exceed them by one
+	// message each.
+	RetainedMessages int
+	RetainedBytes    int
+	// SubscriptionsPerClient bounds the subscriptions of a session: 10,000. A
+	// further one is refused with 0x97.
 	SubscriptionsPerClient int
+	// FiltersPerPacket bounds the filters of one SUBSCRIBE or UNSUBSCRIBE:
+	// 10,000. More end the connection with 0x97.
+	FiltersPerPacket int
 	// MaxQoS is the highest quality of service, if LimitQoS.
 	MaxQoS   mqtt.QoS
 	LimitQoS bool
 	// KeepAlive caps the keep-alive that a client asks for, in seconds, and is
-	// used where it asks for none. 0: the client's word holds.
-	KeepAlive uint16
+	// used where it asks for none. 0: the client's word holds. MinKeepAlive is
+	// used where it asks for less; 0: none. Both concern MQTT 5 only, for
+	// others can't be told.
+	KeepAlive    uint16
+	MinKeepAlive uint16
 	// SessionExpiry caps the Session Expiry Interval, in seconds; sessions of
 	// 3.1 and 3.1.1 clients without clean session live so long: for ever.
 	SessionExpiry uint32
@@ -87,9 +131,19 @@ type Limits struct {
 func (l Limits) withDefaults() Limits {
 	or(&l.ConnectTimeout, 10*time.Second)
 	or(&l.ConnectPacketSize, 16<<10)
+	or(&l.ConnectWillSize, 64<<10)
 	or(&l.PacketSize, 1<<20)
+	or(&l.PacketTimeout, time.Minute)
+	or(&l.WriteTimeout, time.Minute)
 	or(&l.TopicLevels, 128)
+	or(&l.ClientIDLength, 1024)
+	or(&l.UserProperties, 1024)
+	or(&l.UserPropertyBytes, 64<<10)
+	or(&l.Sessions, 1_000_000)
+	or(&l.RetainedMessages, 1_000_000)
+	or(&l.RetainedBytes, 1<<30)
 	or(&l.SubscriptionsPerClient, 10_000)
+	or(&l.FiltersPerPacket, 10_000)
 	or(&l.SessionExpiry, neverExpires)
 	or(&l.ReceiveMaximum, 1024)
 	or(&l.TopicAliases, 64)
@@ -104,6 +158,14 @@ func (l Limits) withDefaults() Limits {
 		l.MaxQoS = mqtt.ExactlyOnce
 	}
 	return l
+}
+
+// decoding returns the limits that hold inside of a packet.
+func (l *Limits) decoding() packet.Limits {
+	return packet.Limits{
+		ClientID: l.ClientIDLength, Will: int(l.ConnectWillSize),
+		UserProperties: l.UserProperties, UserPropertyBytes: l.UserPropertyBytes, Filters: l.FiltersPerPacket,
+	}
 }
 
 func or[T comparable](field *T, value T) {

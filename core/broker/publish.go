@@ -8,16 +8,13 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
-	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 // maxRun bounds the publishes that are handled together.
 const maxRun = 64
-
-// sysPrefix begins the topics that only the broker publishes to.
-const sysPrefix = "$SYS/"
 
 // inbound is one PUBLISH on its way through the broker.
 type inbound struct {
@@ -43,11 +40,11 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 		return r.stop(c, code, "topic alias is not valid")
 	}
 	p.Message.Topic = name
-	if err := topic.ValidateName(name); err != nil {
-		return r.stop(c, mqtt.TopicNameInvalid, err.Error())
+	if wrong := c.b.checkTopic(name); wrong != "" {
+		return r.stop(c, mqtt.TopicNameInvalid, wrong)
 	}
-	if topic.Levels(name) > c.b.limits.TopicLevels {
-		return r.stop(c, mqtt.TopicNameInvalid, "topic has too many levels")
+	if wrong := checkResponseTopic(p.Message.Properties); wrong != "" {
+		return r.stop(c, mqtt.TopicNameInvalid, wrong)
 	}
 	if p.Message.QoS > c.limits.maxQoS {
 		return r.stop(c, mqtt.QoSNotSupported, "QoS is above the granted maximum") // [MQTT-3.2.2-11]
@@ -89,8 +86,11 @@ func (c *conn) authorize(it *inbound) {
 		return
 	}
 	m := it.call.Message
-	if strings.HasPrefix(m.Topic, sysPrefix) || !c.rights.MayPublish(m.Topic, m.QoS, m.Retain) {
+	switch {
+	case reserved(m.Topic), !c.rights.MayPublish(m.Topic, m.QoS, m.Retain):
 		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
+	case !c.b.formatFits(m.Payload, m.Properties):
+		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.PayloadFormatInvalid, Reason: badFormat}
 	}
 }
 
@@ -156,14 +156,14 @@ func (r *run) intercept(c *conn) {
 // further than the client on whose behalf it acts.
 func (b *Broker) recheck(cl *client, rights *hook.Rights, before *mqtt.Message, call *hook.Call) {
 	m := call.Message
-	if m.Topic == before.Topic && m.QoS == before.QoS && m.Retain == before.Retain {
-		return
-	}
 	refuse := func(code mqtt.ReasonCode, reason string) {
 		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: code, Reason: reason}
 	}
-	if topic.ValidateName(m.Topic) != nil || topic.Levels(m.Topic) > b.limits.TopicLevels || !m.QoS.Valid() {
+	if b.checkTopic(m.Topic) != "" || checkResponseTopic(m.Properties) != "" || !m.QoS.Valid() {
 		refuse(mqtt.ImplementationSpecificError, "a plugin made the message illegal")
+		return
+	}
+	if m.Topic == before.Topic && m.QoS == before.QoS && m.Retain == before.Retain {
 		return
 	}
 	mount := ""
@@ -171,7 +171,7 @@ func (b *Broker) recheck(cl *client, rights *hook.Rights, before *mqtt.Message, 
 		mount = cl.mountpoint
 	}
 	name, ok := strings.CutPrefix(m.Topic, mount)
-	if !ok || strings.HasPrefix(name, sysPrefix) || !rights.MayPublish(name, m.QoS, m.Retain) {
+	if !ok || reserved(name) || !rights.MayPublish(name, m.QoS, m.Retain) {
 		refuse(mqtt.NotAuthorized, "a plugin changed the message to what the client may not publish")
 	}
 }
@@ -208,6 +208,9 @@ func (r *run) retain(b *Broker) {
 }
 
 func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
+	if !b.mayRetain(m) {
+		return 0, retain.ErrQuota
+	}
 	rev, err := b.retained.Set(m, m.Created)
 	if err != nil {
 		return 0, err
@@ -220,6 +223,17 @@ func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
 		b.emit(nil, &hook.Event{Kind: kind, Message: m, ClientID: m.Publisher})
 	}
 	return rev, nil
+}
+
+// mayRetain holds a retained message against the limits. What removes or
+// shrinks one always may.
+func (b *Broker) mayRetain(m *mqtt.Message) bool {
+	count, bytes := b.retained.Len(), b.retained.Bytes()+m.Size()
+	if len(m.Payload) == 0 || count < b.limits.RetainedMessages && bytes <= b.limits.RetainedBytes {
+		return true
+	}
+	old, replaces := b.retained.Get(m.Topic, m.Created)
+	return replaces && (bytes-old.Size() <= b.limits.RetainedBytes || m.Size() <= old.Size())
 }
 
 func (b *Broker) waitRetained(revision uint64) error {
@@ -298,6 +312,8 @@ func refusalCause(v *hook.CallVerdict) hook.Cause {
 		return hook.CauseFailed
 	case v.By != "":
 		return hook.CauseHook
+	case v.Code == mqtt.PayloadFormatInvalid:
+		return hook.CauseFormat
 	default:
 		return hook.CauseNotAuthorized
 	}

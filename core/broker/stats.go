@@ -25,6 +25,7 @@ type traffic struct {
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
 	hook.CauseHook, hook.CauseFailed, hook.CauseSession, hook.CauseRate, hook.CauseStore,
+	hook.CauseFormat,
 }
 
 func (s *counters) dropped(cause hook.Cause, n int) {

@@ -60,18 +60,11 @@ func (c *conn) admit(a *asked, sub mqtt.Subscription, user []mqtt.UserProperty) 
 
 // checkFilter returns the filter without $share/GROUP/, or why it is refused.
 func (c *conn) checkFilter(filter string) (plain string, code mqtt.ReasonCode) {
-	if topic.ValidateFilter(filter) != nil || topic.Levels(filter) > c.b.limits.TopicLevels {
+	sh, _, err := topic.ParseShared(filter)
+	if err != nil || topic.Levels(sh.Filter) > c.b.limits.TopicLevels {
 		return "", mqtt.TopicFilterInvalid
 	}
-	sh, shared, err := topic.ParseShared(filter)
-	switch {
-	case err != nil:
-		return "", mqtt.TopicFilterInvalid
-	case shared:
-		return sh.Filter, mqtt.Success
-	default:
-		return filter, mqtt.Success
-	}
+	return sh.Filter, mqtt.Success
 }
 
 // checkGrant lowers the QoS to what is granted, or says that nothing is. The

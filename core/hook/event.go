@@ -83,5 +83,6 @@ const (
 	CauseFailed        Cause = "failed"  // an interceptor could not decide
 	CauseSession       Cause = "session" // its session ended
 	CauseRate          Cause = "rate"
-	CauseStore         Cause = "store" // the retained store did not take it
+	CauseStore         Cause = "store"          // the retained store did not take it
+	CauseFormat        Cause = "payload_format" // the payload is not what its indicator says
 )
