@@ -12,6 +12,12 @@ import (
 // not known is an error: it cannot be let pass in good faith.
 func (in *instance) callFromProto(pb *pluginv1.Call, client *Client) (*Call, error) {
 	own := in.interest.Load()
+	if m := pb.GetPublish(); m != nil && m.GetMessage() == nil {
+		return nil, errNoMessage
+	}
+	if m := pb.GetDeliver(); m != nil && m.GetMessage() == nil {
+		return nil, errNoMessage
+	}
 	switch c := pb.GetCall().(type) {
 	case *pluginv1.Call_Publish:
 		return &Call{Publish: &PublishCall{
@@ -41,6 +47,8 @@ func (in *instance) callFromProto(pb *pluginv1.Call, client *Client) (*Call, err
 		return nil, errors.New("call of a kind that this plugin does not know")
 	}
 }
+
+var errNoMessage = errors.New("call about a message without one")
 
 // decide asks the interface for the kind of call. A hook that the plugin does
 // not have lets everything pass.
