@@ -17,6 +17,7 @@ type config struct {
 	RunDir         string                  `yaml:"run_dir"`
 	Log            logConfig               `yaml:"log"`
 	Limits         limitsConfig            `yaml:"limits"`
+	MQTT           mqttConfig              `yaml:"mqtt"`
 	Retained       retainedConfig          `yaml:"retained"`
 	SysInterval    *duration               `yaml:"sys_interval"`
 	Plugins        map[string]pluginConfig `yaml:"plugins"`
@@ -36,12 +37,23 @@ type logConfig struct {
 type limitsConfig struct {
 	ConnectTimeout         duration `yaml:"connect_timeout"`
 	ConnectPacketSize      size     `yaml:"connect_packet_size"`
+	ConnectWillSize        size     `yaml:"connect_will_size"`
+	PacketTimeout          duration `yaml:"packet_timeout"`
+	WriteTimeout           duration `yaml:"write_timeout"`
+	ClientIDLength         int      `yaml:"client_id_length"`
+	UserProperties         int      `yaml:"user_properties"`
+	UserPropertyBytes      size     `yaml:"user_property_bytes"`
 	PacketSize             size     `yaml:"packet_size"`
 	TopicLevels            int      `yaml:"topic_levels"`
 	Connections            int      `yaml:"connections"`
+	Sessions               int      `yaml:"sessions"`
+	RetainedMessages       int      `yaml:"retained_messages"`
+	RetainedBytes          size     `yaml:"retained_bytes"`
 	SubscriptionsPerClient int      `yaml:"subscriptions_per_client"`
+	FiltersPerPacket       int      `yaml:"filters_per_packet"`
 	MaxQoS                 *uint8   `yaml:"max_qos"`
 	KeepAlive              duration `yaml:"keep_alive"`
+	MinKeepAlive           duration `yaml:"min_keep_alive"`
 	SessionExpiry          duration `yaml:"session_expiry"`
 	ReceiveMaximum         uint16   `yaml:"receive_maximum"`
 	TopicAliases           uint16   `yaml:"topic_aliases"`
@@ -52,12 +64,18 @@ type limitsConfig struct {
 	QueueQoS0Offline       bool     `yaml:"queue_qos0_offline"`
 }
 
+// mqttConfig is what the protocol leaves to the server.
+type mqttConfig struct {
+	SharedStrategy      string `yaml:"shared_strategy"`
+	CheckPayloadFormat  bool   `yaml:"check_payload_format"`
+	ResponseInformation string `yaml:"response_information"`
+}
+
 type retainedConfig struct {
 	// Store names the plugin that keeps retained messages; "" is the one that
 	// offers it, "memory" none.
 	Store       string `yaml:"store"`
 	WriteBehind bool   `yaml:"write_behind"`
-	MaxMessages int    `yaml:"max_messages"`
 }
 
 type pluginConfig struct {

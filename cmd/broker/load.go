@@ -151,6 +151,9 @@ func (c *config) check() error {
 	if err := oneOf("$.limits.queue_overflow", c.Limits.QueueOverflow, "", "drop-oldest", "drop-newest"); err != nil {
 		return err
 	}
+	if err := oneOf("$.mqtt.shared_strategy", c.MQTT.SharedStrategy, "", "round-robin", "sticky", "least-in-flight"); err != nil {
+		return err
+	}
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
@@ -169,24 +172,30 @@ func (l *limitsConfig) check() error {
 	if l.MaxQoS != nil && *l.MaxQoS > 2 {
 		return &misplaced{"$.limits.max_qos", "QoS is 0, 1 or 2"}
 	}
-	if time.Duration(l.KeepAlive) > math.MaxUint16*time.Second {
-		return &misplaced{"$.limits.keep_alive", "the longest keep-alive of MQTT is 65535s"}
+	for key, d := range map[string]duration{"keep_alive": l.KeepAlive, "min_keep_alive": l.MinKeepAlive} {
+		if time.Duration(d) > math.MaxUint16*time.Second {
+			return &misplaced{"$.limits." + key, "the longest keep-alive of MQTT is 65535s"}
+		}
 	}
 	if time.Duration(l.SessionExpiry) >= math.MaxUint32*time.Second {
 		return &misplaced{"$.limits.session_expiry", "too long; leave it out for sessions that never expire"}
 	}
 	const largest = 256 << 20
-	for path, n := range map[string]size{"packet_size": l.PacketSize, "connect_packet_size": l.ConnectPacketSize} {
+	for key, n := range map[string]size{
+		"packet_size": l.PacketSize, "connect_packet_size": l.ConnectPacketSize, "connect_will_size": l.ConnectWillSize,
+	} {
 		if n > largest || n != 0 && n < 128 {
-			return &misplaced{"$.limits." + path, "a packet limit is at least 128B and at most 256MiB"}
+			return &misplaced{"$.limits." + key, "a packet limit is at least 128B and at most 256MiB"}
 		}
 	}
-	for path, n := range map[string]int{
-		"topic_levels": l.TopicLevels, "connections": l.Connections, "subscriptions_per_client": l.SubscriptionsPerClient,
+	for key, n := range map[string]int{
+		"client_id_length": l.ClientIDLength, "user_properties": l.UserProperties, "topic_levels": l.TopicLevels,
+		"connections": l.Connections, "sessions": l.Sessions, "retained_messages": l.RetainedMessages,
+		"subscriptions_per_client": l.SubscriptionsPerClient, "filters_per_packet": l.FiltersPerPacket,
 		"queue_messages": l.QueueMessages,
 	} {
 		if n < 0 {
-			return &misplaced{"$.limits." + path, "a limit cannot be negative"}
+			return &misplaced{"$.limits." + key, "a limit cannot be negative"}
 		}
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
@@ -15,6 +16,9 @@ import (
 func (s *server) brokerOptions() broker.Options {
 	o := broker.Options{
 		Logger: s.log, Hooks: s.hooks, Retained: s.retained, Version: brokerVersion(), Limits: s.cfg.Limits.limits(),
+		Router:              router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]}),
+		CheckPayloadFormat:  s.cfg.MQTT.CheckPayloadFormat,
+		ResponseInformation: s.cfg.MQTT.ResponseInformation,
 	}
 	if every := s.cfg.SysInterval; every != nil {
 		o.SysInterval = time.Duration(*every)
@@ -25,15 +29,39 @@ func (s *server) brokerOptions() broker.Options {
 	return o
 }
 
+// strategies are the names of the ways to choose a member of a share group.
+var strategies = map[string]router.Strategy{
+	"": router.RoundRobin, "round-robin": router.RoundRobin, "sticky": router.Sticky, "least-in-flight": router.LeastInFlight,
+}
+
+// limits maps the limits; check has seen to it that every value fits.
 func (l *limitsConfig) limits() broker.Limits {
 	out := broker.Limits{
-		ConnectTimeout: time.Duration(l.ConnectTimeout), ConnectPacketSize: uint32(l.ConnectPacketSize), //nolint:gosec // checked when loaded
-		PacketSize: uint32(l.PacketSize), TopicLevels: l.TopicLevels, Connections: l.Connections, //nolint:gosec // checked when loaded
+		ConnectTimeout:         time.Duration(l.ConnectTimeout),
+		ConnectPacketSize:      bytes32(l.ConnectPacketSize),
+		ConnectWillSize:        bytes32(l.ConnectWillSize),
+		PacketSize:             bytes32(l.PacketSize),
+		PacketTimeout:          time.Duration(l.PacketTimeout),
+		WriteTimeout:           time.Duration(l.WriteTimeout),
+		ClientIDLength:         l.ClientIDLength,
+		UserProperties:         l.UserProperties,
+		UserPropertyBytes:      int(l.UserPropertyBytes),
+		TopicLevels:            l.TopicLevels,
+		Connections:            l.Connections,
+		Sessions:               l.Sessions,
+		RetainedMessages:       l.RetainedMessages,
+		RetainedBytes:          int(l.RetainedBytes),
 		SubscriptionsPerClient: l.SubscriptionsPerClient,
-		KeepAlive:              uint16(time.Duration(l.KeepAlive) / time.Second),     //nolint:gosec // checked when loaded
+		FiltersPerPacket:       l.FiltersPerPacket,
+		KeepAlive:              seconds16(l.KeepAlive),
+		MinKeepAlive:           seconds16(l.MinKeepAlive),
 		SessionExpiry:          uint32(time.Duration(l.SessionExpiry) / time.Second), //nolint:gosec // checked when loaded
-		ReceiveMaximum:         l.ReceiveMaximum, TopicAliases: l.TopicAliases, InFlight: l.InFlight,
-		QueueMessages: l.QueueMessages, QueueBytes: int(l.QueueBytes), QueueQoS0Offline: l.QueueQoS0Offline,
+		ReceiveMaximum:         l.ReceiveMaximum,
+		TopicAliases:           l.TopicAliases,
+		InFlight:               l.InFlight,
+		QueueMessages:          l.QueueMessages,
+		QueueBytes:             int(l.QueueBytes),
+		QueueQoS0Offline:       l.QueueQoS0Offline,
 	}
 	if l.MaxQoS != nil {
 		out.MaxQoS, out.LimitQoS = mqtt.QoS(*l.MaxQoS), true
@@ -42,6 +70,12 @@ func (l *limitsConfig) limits() broker.Limits {
 		out.Overflow = session.DropNewest
 	}
 	return out
+}
+
+func bytes32(z size) uint32 { return uint32(z) } //nolint:gosec // checked when loaded
+
+func seconds16(d duration) uint16 {
+	return uint16(time.Duration(d) / time.Second) //nolint:gosec // checked when loaded
 }
 
 // pluginConfigs maps the plugins of the configuration.

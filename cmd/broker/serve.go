@@ -230,7 +230,7 @@ func (s *server) checkOpenness(b pluginhost.Bindings) error {
 // startRetained loads the retained messages and starts their writer. The
 // returned function writes what is queued and ends it.
 func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop func() error, err error) {
-	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, MaxMessages: s.cfg.Retained.MaxMessages, Logger: s.log}
+	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, Logger: s.log}
 	switch want := s.cfg.Retained.Store; {
 	case want == "memory":
 	case want != "" && want != b.StoreName:
