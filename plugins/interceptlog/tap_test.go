@@ -156,11 +156,11 @@ func TestBrokerLogHasALimit(t *testing.T) {
 		if err := json.Unmarshal([]byte(l), &line); err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, fmt.Sprint(line["level"], " ", line["msg"], " ", line["count"], line["client"]))
+		got = append(got, fmt.Sprintf("%v %v %v %v", line["level"], line["msg"], line["count"], line["client"]))
 	}
 	want := []string{
-		"INFO published <nil>sensor-1", "INFO published <nil>sensor-1", "INFO published <nil>sensor-1",
-		"WARN events_lost 5<nil>", "WARN events_not_logged 7<nil>", "INFO published <nil>sensor-1",
+		"INFO published <nil> sensor-1", "INFO published <nil> sensor-1", "INFO published <nil> sensor-1",
+		"WARN events_lost 5 <nil>", "WARN events_not_logged 7 <nil>", "INFO published <nil> sensor-1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
