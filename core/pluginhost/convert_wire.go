@@ -14,7 +14,7 @@ var errMalformed = errors.New("not a well-formed message")
 func eachField(b []byte, f func(field protowire.Number, wire byte, v uint64, data []byte) error) error {
 	for len(b) > 0 {
 		field, wire, n := protowire.ConsumeTag(b)
-		if n < 0 {
+		if n < 0 || field > protowire.MaxValidNumber {
 			return errMalformed
 		}
 		b = b[n:]
