@@ -8,7 +8,6 @@
 GO      ?= go
 tool     = $(GO) tool -modfile=tools/$(1)/go.mod $(1)
 EXE     := $(shell $(GO) env GOEXE)
-TARGET  := $(shell $(GO) env GOOS)/$(shell $(GO) env GOARCH)
 
 # The version that is stamped into the broker; empty leaves it to Go.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
@@ -44,15 +43,13 @@ broker:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/broker$(EXE) ./cmd/broker
 
 # A plugin's folder holds its program and plugin.json, which is what the program
-# says of itself, with the command line that the program can't know.
+# says of itself.
 .PHONY: $(PLUGINS:%=plugin-%)
 $(PLUGINS:%=plugin-%): plugin-%:
 	@mkdir -p bin/plugins/$*
 	$(GO) build -o bin/plugins/$*/$*$(EXE) ./plugins/$*
-	@bin/plugins/$*/$*$(EXE) describe > bin/plugins/$*/described
-	@sed '1s|{|{"exec":{"$(TARGET)":["./$*$(EXE)"]},|' bin/plugins/$*/described > bin/plugins/$*/plugin.json.new
+	@bin/plugins/$*/$*$(EXE) describe > bin/plugins/$*/plugin.json.new
 	@mv bin/plugins/$*/plugin.json.new bin/plugins/$*/plugin.json
-	@rm bin/plugins/$*/described
 
 .PHONY: run
 run: build ## Build everything and serve on 127.0.0.1:1883 with examples/quickstart
