@@ -1,19 +1,10 @@
 // Command retainjson is a Gatehouse plugin that keeps retained messages in a
-// file of JSON lines.
-//
-// The file is a log: every change is a line at its end, and the newest line
-// about a topic holds. So a change costs the same whether the file knows ten
-// topics or a million, and a crash can only harm the end of the file, which
-// the next start repairs. When too much of the file is out of date, a new one
-// takes its place. The messages themselves stay on the disk; in memory is
-// which line of the file is the newest for each topic.
-//
-// The parts: [Store] with Apply, Load, Snapshot and Compact; recovery, which
-// reads a file after a crash; index, what a file says; line, one line of it;
-// [FileSystem], the seam at which tests make the disk fail. README.md describes
-// the configuration and the format.
+// file of JSON lines. README.md describes its configuration and the file.
 package main
 
-import "github.com/gatehouse-mqtt/gatehouse/pluginapi"
+import (
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/retainjson/logfile"
+)
 
-func main() { pluginapi.Serve(plugin()) }
+func main() { pluginapi.Serve(logfile.Plugin()) }

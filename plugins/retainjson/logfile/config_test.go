@@ -1,4 +1,4 @@
-package main
+package logfile
 
 import (
 	"context"
@@ -42,7 +42,7 @@ func TestConfig(t *testing.T) {
 
 func readme(t *testing.T, kind string) []string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestReadmeFile(t *testing.T) {
 }
 
 func TestReadmeSections(t *testing.T) {
-	text, err := os.ReadFile("README.md")
+	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestKeeper(t *testing.T) {
 		// Init's context ends with the call.
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		k, err := plugin().New(ctx, setup)
+		k, err := Plugin().New(ctx, setup)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package main
+package logfile
 
 import (
 	"context"
@@ -28,7 +28,8 @@ func defaultConfig() Config {
 	}
 }
 
-func plugin() pluginapi.Plugin {
+// Plugin is retainjson, ready to be served.
+func Plugin() pluginapi.Plugin {
 	config := defaultConfig()
 	return pluginapi.Plugin{
 		Name:      "retainjson",
