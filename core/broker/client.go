@@ -297,6 +297,13 @@ func (c *client) finish() {
 	}
 }
 
+// outlives reports whether the session goes on without its connection.
+func (c *client) outlives() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.expiry > 0
+}
+
 // keepWill replaces the will; nil removes it.
 func (c *client) keepWill(w *hook.Will) {
 	c.mu.Lock()

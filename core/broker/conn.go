@@ -62,6 +62,8 @@ type conn struct {
 type connLimits struct {
 	maxQoS        mqtt.QoS
 	subscriptions int
+	queue         int // messages
+	queueBytes    int
 }
 
 // ending says how a connection ends; the first one counts.
@@ -289,9 +291,10 @@ func (c *conn) finish(e ending) {
 	}
 	c.w.farewell(c.b.limits.FarewellTimeout)
 	_ = c.nc.Close()
-	c.keepFeed()
-
 	cl := c.client
+	if cl.outlives() {
+		c.keepFeed()
+	}
 	c.b.stats.dropped(hook.CauseOffline, cl.sess.Detach())
 	cl.mu.Lock()
 	cl.conn, cl.since = nil, time.Now()
@@ -303,21 +306,6 @@ func (c *conn) finish(e ending) {
 	}
 	close(c.done)
 	cl.wentOffline()
-}
-
-// keepFeed moves retained messages that were still to be sent into a session
-// that outlives the connection, as far as its queue has room.
-func (c *conn) keepFeed() {
-	now := time.Now()
-	room, _ := c.client.sess.QueueLen()
-	room = c.b.limits.QueueMessages - room
-	for _, d := range c.w.feed {
-		if d.QoS > mqtt.AtMostOnce && room > 0 {
-			c.b.enqueue(c.client, d, now)
-			room--
-		}
-	}
-	c.w.feed = nil
 }
 
 func (c *conn) countIn(n int) {

@@ -16,11 +16,13 @@ import (
 func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
 	l, v := &c.b.limits, &adm.Limits
 	c.limits = connLimits{maxQoS: least(l.MaxQoS, v.MaximumQoS), subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount)}
+	c.limits.queue = max(1, least(l.QueueMessages, v.QueueMessages))
+	c.limits.queueBytes = least(l.QueueBytes, v.QueueBytes)
 	packetSize := least(l.PacketSize, v.MaximumPacketSize)
 	c.dec.SetMaxPacketSize(packetSize)
 	c.pace.set(v.MessagesPerSecond, v.BytesPerSecond)
 	lim := session.Limits{
-		QueueMessages: least(l.QueueMessages, v.QueueMessages), QueueBytes: least(l.QueueBytes, v.QueueBytes),
+		QueueMessages: c.limits.queue, QueueBytes: c.limits.queueBytes,
 		InFlight: l.InFlight, ReceiveMaximum: least(l.ReceiveMaximum, v.ReceiveMaximum),
 		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
 		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"strings"
-	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -173,37 +172,6 @@ func (c *conn) enter(a *asked) {
 	a.had = sess.Subscribe(sub)
 	if c.b.hooks.Observes(hook.Subscribed) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Subscribed, Subscription: sub, Code: a.code})
-	}
-}
-
-// sendRetained queues the retained messages that a new subscription brings
-// [MQTT-3.8.4-4], by its Retain Handling [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
-// Shared subscriptions bring none.
-func (c *conn) sendRetained(a *asked) {
-	sub := a.call.Subscription
-	if sub.RetainHandling == mqtt.RetainDoNotSend || sub.RetainHandling == mqtt.RetainSendIfNew && a.had {
-		return
-	}
-	if _, shared, _ := topic.ParseShared(sub.Filter); shared {
-		return
-	}
-	var ids []uint32
-	if sub.ID != 0 {
-		ids = []uint32{sub.ID}
-	}
-	now := time.Now()
-	var ds []mqtt.Delivery
-	collect := func(m *mqtt.Message) bool {
-		if !c.client.mayReceive(m) || sub.NoLocal && m.Publisher == c.client.id {
-			return true
-		}
-		ds = append(ds, mqtt.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true, SubscriptionIDs: ids})
-		return true
-	}
-	c.b.retained.Match(sub.Filter, now, collect)
-	c.b.sys.Match(sub.Filter, now, collect)
-	if len(ds) > 0 {
-		c.w.feedRetained(ds)
 	}
 }
 

@@ -36,9 +36,10 @@ type writer struct {
 	idle    chan struct{}
 	room    chan struct{} // not nil: closed when control was taken
 
+	feed feed
+
 	// What follows belongs to the running goroutine.
 	batch []session.Outgoing
-	feed  []mqtt.Delivery // retained messages for new subscriptions
 }
 
 func (w *writer) init(c *conn) {
@@ -65,14 +66,6 @@ func (w *writer) sendLast(p packet.Packet) {
 	}
 	w.mu.Lock()
 	w.last = true
-	w.mu.Unlock()
-}
-
-// feedRetained queues retained messages for a new subscription. They do not
-// count against the session's queue until there is room for them.
-func (w *writer) feedRetained(ds []mqtt.Delivery) {
-	w.mu.Lock()
-	w.feed = append(w.feed, ds...)
 	w.mu.Unlock()
 }
 
@@ -223,32 +216,6 @@ func (w *writer) releaseRoom() {
 }
 
 func (w *writer) expired(m *mqtt.Message) { w.c.b.dropped(w.c.client, m, hook.CauseExpired) }
-
-// feedSome moves retained messages into the session's queue while it has room,
-// and reports whether it moved any. One that was replaced meanwhile is left
-// out: its successor was routed to the subscription, and the older must not
-// come after it.
-func (w *writer) feedSome(now time.Time) bool {
-	w.mu.Lock()
-	n := min(len(w.feed), writeBatch)
-	messages, bytes := w.c.client.sess.QueueLen()
-	if messages > 0 || bytes > 0 || n == 0 {
-		w.mu.Unlock()
-		return false
-	}
-	some := w.feed[:n:n]
-	w.feed = w.feed[n:]
-	if len(w.feed) == 0 {
-		w.feed = nil
-	}
-	w.mu.Unlock()
-	for _, d := range some {
-		if cur, ok := w.c.b.retainedMessage(d.Message.Topic, now); ok && cur == d.Message {
-			w.c.b.enqueue(w.c.client, d, now)
-		}
-	}
-	return true
-}
 
 // screen asks the deliver hooks about what was queued while the client was
 // away.

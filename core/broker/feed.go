@@ -1,0 +1,194 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
+)
+
+// feedAhead is how many retained messages of a client's subscriptions are
+// looked up before their turn. A client that goes on subscribing and reads
+// nothing makes the broker remember its filters then, and no more.
+const feedAhead = 1 << 16
+
+// feeding is a new subscription whose retained messages are still to be sent.
+type feeding struct {
+	sub      mqtt.Subscription
+	messages []*mqtt.Message
+	found    bool // messages were looked up
+}
+
+// feed holds the retained messages for new subscriptions, until the session's
+// queue has room for them. The reader adds, the running writer takes; what is
+// shared is guarded by the writer's mutex.
+type feed struct {
+	list    []*feeding
+	waiting map[string]*feeding // of list, those not found; by filter
+	ahead   int                 // messages found
+}
+
+// feedRetained queues the retained messages for a subscription that has just
+// been made. Called by the reader.
+func (w *writer) feedRetained(sub mqtt.Subscription) {
+	f := &feeding{sub: sub}
+	w.mu.Lock()
+	eager := w.feed.ahead < feedAhead
+	w.mu.Unlock()
+	if eager {
+		f.messages, f.found = w.c.retainedFor(sub), true
+		if len(f.messages) == 0 {
+			return
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.feed.ahead += len(f.messages)
+	if !f.found {
+		if same := w.feed.waiting[sub.Filter]; same != nil {
+			same.sub = sub // they will be sent to this one
+			return
+		}
+		if w.feed.waiting == nil {
+			w.feed.waiting = make(map[string]*feeding)
+		}
+		w.feed.waiting[sub.Filter] = f
+	}
+	w.feed.list = append(w.feed.list, f)
+}
+
+// nextFeeding returns the subscription whose turn it is, its messages found;
+// nil if there is none.
+func (w *writer) nextFeeding() *feeding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.feed.list) == 0 {
+		return nil
+	}
+	f := w.feed.list[0]
+	if f.found {
+		return f
+	}
+	delete(w.feed.waiting, f.sub.Filter)
+	f.found = true
+	w.mu.Unlock()
+	messages := w.c.retainedFor(f.sub)
+	w.mu.Lock()
+	f.messages = messages
+	w.feed.ahead += len(messages)
+	return f
+}
+
+// took removes the first n messages of the subscription whose turn it is, and
+// the subscription if no message is left.
+func (w *writer) took(f *feeding, n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.feed.ahead -= n
+	f.messages = f.messages[n:]
+	if len(f.messages) > 0 {
+		return
+	}
+	w.feed.list = w.feed.list[1:]
+	if len(w.feed.list) == 0 {
+		w.feed = feed{}
+	}
+}
+
+// feedSome moves retained messages into the session's queue while that is
+// empty, and reports whether it made any progress. Called by the running
+// writer.
+func (w *writer) feedSome(now time.Time) bool {
+	sess := w.c.client.sess
+	if messages, _ := sess.QueueLen(); messages > 0 {
+		return false
+	}
+	f := w.nextFeeding()
+	if f == nil {
+		return false
+	}
+	if _, subscribed := sess.Subscription(f.sub.Filter); !subscribed {
+		w.took(f, len(f.messages)) // [MQTT-3.10.4-2]
+		return true
+	}
+	n, size := 0, 0
+	for n < len(f.messages) && n < min(writeBatch, w.c.limits.queue) {
+		m := f.messages[n]
+		if n > 0 && size+m.Size() > min(writeBufSize, w.c.limits.queueBytes) {
+			break
+		}
+		n++
+		if w.c.stillRetained(m, now) {
+			size += m.Size()
+			w.c.b.enqueue(w.c.client, retainedDelivery(m, &f.sub), now)
+		}
+	}
+	w.took(f, n)
+	return true
+}
+
+// retainedFor looks up the retained messages that a subscription brings.
+func (c *conn) retainedFor(sub mqtt.Subscription) []*mqtt.Message {
+	var found []*mqtt.Message
+	collect := func(m *mqtt.Message) bool {
+		if c.client.mayReceive(m) && !(sub.NoLocal && m.Publisher == c.client.id) {
+			found = append(found, m)
+		}
+		return true
+	}
+	now := time.Now()
+	c.b.retained.Match(sub.Filter, now, collect)
+	c.b.sys.Match(sub.Filter, now, collect)
+	return found
+}
+
+// stillRetained reports whether a message that was found is still the one of
+// its topic. If it was replaced, its successor was routed to the subscription,
+// and the older must not come after it.
+func (c *conn) stillRetained(m *mqtt.Message, now time.Time) bool {
+	current, ok := c.b.retainedMessage(m.Topic, now)
+	return ok && current == m
+}
+
+func retainedDelivery(m *mqtt.Message, sub *mqtt.Subscription) mqtt.Delivery {
+	d := mqtt.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true}
+	if sub.ID != 0 {
+		d.SubscriptionIDs = []uint32{sub.ID}
+	}
+	return d
+}
+
+// keepFeed moves retained messages that were still to be sent into a session
+// that outlives the connection, as far as its queue has room. No writer runs
+// any more.
+func (c *conn) keepFeed() {
+	now := time.Now()
+	messages, _ := c.client.sess.QueueLen()
+	for room := c.limits.queue - messages; room > 0; {
+		f := c.w.nextFeeding()
+		if f == nil {
+			break
+		}
+		for _, m := range f.messages {
+			if room > 0 && min(m.QoS, f.sub.QoS) > mqtt.AtMostOnce && c.stillRetained(m, now) {
+				c.b.enqueue(c.client, retainedDelivery(m, &f.sub), now)
+				room--
+			}
+		}
+		c.w.took(f, len(f.messages))
+	}
+	c.w.feed = feed{}
+}
+
+// sendRetained queues the retained messages that a new subscription brings
+// [MQTT-3.8.4-4], by its Retain Handling [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
+// Shared subscriptions bring none.
+func (c *conn) sendRetained(a *asked) {
+	sub := a.call.Subscription
+	if sub.RetainHandling == mqtt.RetainDoNotSend || sub.RetainHandling == mqtt.RetainSendIfNew && a.had {
+		return
+	}
+	if _, shared, _ := topic.ParseShared(sub.Filter); !shared {
+		c.w.feedRetained(sub)
+	}
+}
