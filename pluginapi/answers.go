@@ -24,8 +24,9 @@ type answers struct {
 	send func(*pluginv1.InterceptStreamResponse) error
 
 	mu      sync.Mutex // guards the fields below
-	wake    sync.Cond  // waiting got something, or closed was set
+	wake    sync.Cond  // one of them has changed
 	waiting []answer
+	held    bool
 	closed  bool
 }
 
@@ -39,6 +40,15 @@ func newAnswers(send func(*pluginv1.InterceptStreamResponse) error) *answers {
 func (a *answers) add(x answer) {
 	a.mu.Lock()
 	a.waiting = append(a.waiting, x)
+	a.mu.Unlock()
+	a.wake.Signal()
+}
+
+// hold keeps answers back until it is called with false: more are to come at
+// once.
+func (a *answers) hold(held bool) {
+	a.mu.Lock()
+	a.held = held
 	a.mu.Unlock()
 	a.wake.Signal()
 }
@@ -73,7 +83,7 @@ func (a *answers) run() error {
 func (a *answers) take(into []answer) []answer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.waiting) == 0 && !a.closed {
+	for (len(a.waiting) == 0 || a.held) && !a.closed {
 		a.wake.Wait()
 		// The other calls of the frame are about to be decided: let them.
 		a.mu.Unlock()

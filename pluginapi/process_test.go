@@ -32,7 +32,14 @@ const soon = 10 * time.Second
 
 func launch(t *testing.T, opts ...plugintest.Option) *plugintest.Process {
 	t.Helper()
+	opts = append(opts, plugintest.Env(quiet(t)...))
 	return plugintest.Launch(t, plugintest.Install(t, t.TempDir(), "gate"), opts...)
+}
+
+// quiet keeps a test binary that was built for the race detector or for coverage
+// from adding something of its own to its end.
+func quiet(t *testing.T) []string {
+	return []string{"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}
 }
 
 // wantExit waits for the end of the process.
@@ -174,7 +181,7 @@ func TestProcessOutput(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(p.Stderr(), "\nprinted to stderr\n") {
+	if !strings.Contains("\n"+p.Stderr(), "\nprinted to stderr\n") {
 		t.Errorf("standard error is not passed on:\n%s", p.Stderr())
 	}
 	if out := p.Stdout(); out != "" {
@@ -326,7 +333,7 @@ func command(t *testing.T, name string, args ...string) (stdout, stderr string, 
 	cmd := exec.Command(plugintest.Install(t, t.TempDir(), name), args...)
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	cmd.Env = quiet(t)
 	err := cmd.Run()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)
@@ -388,7 +395,7 @@ func TestStandalone(t *testing.T) {
 	cmd := exec.Command(program, "-standalone", dir)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	cmd.Env = []string{"TMPDIR=" + os.TempDir()}
+	cmd.Env = append(quiet(t), "TMPDIR="+os.TempDir())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

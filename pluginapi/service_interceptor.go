@@ -145,7 +145,10 @@ func (f *frames) frame(req *pluginv1.InterceptStreamRequest) error {
 			return err
 		}
 		f.open.Add(n)
+		// A batch is decided at once and answered at once.
+		f.answers.hold(in.batch != nil)
 		f.service.start(f.ctx, in, f.clients, calls[:n], f.answered)
+		f.answers.hold(false)
 		calls = calls[n:]
 	}
 	return nil

@@ -180,7 +180,7 @@ func testLoadStops(s *storeTest) {
 
 // testMany stores more than one part of a stream can hold.
 func testMany(s *storeTest) {
-	const records, batch = 5000, 250
+	const records, batch = 2000, 250
 	var want []pluginapi.Record
 	var changes []pluginapi.Change
 	for i := range records {
