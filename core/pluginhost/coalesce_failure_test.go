@@ -313,7 +313,7 @@ func TestInterceptStreamEnds(t *testing.T) {
 		text string
 	}{
 		{"quietly", nil, []error{hook.ErrLost}, "ended the stream"},
-		{"with an error", status.Error(codes.Internal, "out of ideas"), []error{hook.ErrLost}, "internal: out of ideas"},
+		{"with an error", status.Error(codes.Internal, "out of ideas"), []error{hook.ErrLost}, "status Internal: out of ideas"},
 		{"not implemented", status.Error(codes.Unimplemented, "no"), []error{hook.ErrLost, hook.ErrProtocol}, "serves no such method"},
 	}
 	for _, tt := range tests {

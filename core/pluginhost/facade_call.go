@@ -179,5 +179,5 @@ func statusText(err error) error {
 	if !ok {
 		return err
 	}
-	return fmt.Errorf("%s: %s", strings.ToLower(st.Code().String()), st.Message())
+	return fmt.Errorf("status %s: %s", st.Code(), st.Message())
 }

@@ -49,7 +49,6 @@ func (f *observerFacade) Observe(ctx context.Context, events []hook.Event, dropp
 	defer cancel()
 	for first := true; len(events) > 0 || first && f.untold > 0; first = false {
 		n, err := f.tell(ctx, events)
-		f.lose(f.adrift.Swap(0))
 		f.note(n, err)
 		events = events[n:]
 	}
@@ -114,6 +113,7 @@ func (f *observerFacade) attempt(ctx context.Context, events []hook.Event) (n in
 	if err != nil {
 		return 0, false, err
 	}
+	f.lose(f.adrift.Swap(0))
 	var out outgoing
 	n = marshalEvents(&out, events, f.untold, b.plan)
 	if b.tap != nil {

@@ -136,7 +136,7 @@ func (f *facades) stats() trafficStats {
 		Late:           f.intercepts.late.Load(),
 		ProtocolErrors: f.intercepts.protocolErrors.Load() + f.illegal.Load(),
 		Events:         f.observes.events.Load(),
-		EventsLost:     f.observes.lost.Load(),
+		EventsLost:     f.observes.lost.Load() + f.observer.adrift.Load(),
 	}
 	for _, b := range *f.bindings.Load() {
 		if b.coalescer != nil {
