@@ -23,9 +23,9 @@ plugins:
     config:
       rules:
         - match: {topic: "stamp/#"}
-          actions: [{set_json: {field: seen_by, value: "{client}"}}]
+          actions: [{set_json: {path: seen_by, value: "{client}"}}]
         - match: {topic: "forbidden/#"}
-          actions: [{refuse: {code: quota_exceeded, reason: "not here"}}]
+          actions: [{refuse: {code: quota exceeded, reason: "not here"}}]
 `
 
 func newThreePlugins(t testing.TB, cfg string) *site {

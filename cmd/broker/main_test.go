@@ -8,6 +8,8 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/authfile/validator"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/interceptor"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/retainjson/logfile"
 )
 
 // TestMain makes commands of the test binary: the broker and the plugins are
@@ -26,5 +28,7 @@ func TestMain(m *testing.M) {
 
 // testPlugins are the plugins that the tests install.
 var testPlugins = map[string]func() pluginapi.Plugin{
-	"authfile": validator.Plugin,
+	"authfile":     validator.Plugin,
+	"interceptlog": interceptor.Plugin,
+	"retainjson":   logfile.Plugin,
 }
