@@ -1,4 +1,4 @@
-package main
+package interceptor
 
 import (
 	"context"
@@ -11,7 +11,8 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
-func plugin() pluginapi.Plugin {
+// Plugin is interceptlog, ready to be served.
+func Plugin() pluginapi.Plugin {
 	config := defaultConfig()
 	return pluginapi.Plugin{
 		Name:       "interceptlog",

@@ -1,4 +1,13 @@
-package main
+// Package jsonedit changes one field of a JSON document in its bytes. Everything
+// else stays as it was written: the order of names, the spelling of numbers, the
+// space between them, even names that come twice. Going through maps would lose
+// all of that.
+//
+//	path, err := jsonedit.ParsePath("meta.received_at")
+//	doc, err = jsonedit.Set(doc, path, []byte(`"2026-03-01T12:30:00Z"`))
+//
+// All functions may be called from many goroutines.
+package jsonedit
 
 import (
 	"bytes"
@@ -9,14 +18,18 @@ import (
 	"unicode/utf8"
 )
 
-// errNotThere: the path leads through something that is no object, or to an
-// element that an array does not have.
-var errNotThere = errors.New("path does not fit the document")
+// ErrNotThere is the error of [Set] if the path leads through something that is
+// no object, or to an element that an array does not have.
+var ErrNotThere = errors.New("path does not fit the document")
 
-// parsePath reads a path into a JSON document: names joined by dots, "\." for
-// a dot in a name. A name that is a number is also an index into an array.
-func parsePath(s string) ([]string, error) {
-	var path []string
+// Path leads to a field of a document: a name for each object on the way. A name
+// that is a number is also an index into an array. It is not empty.
+type Path []string
+
+// ParsePath reads names joined by dots, "\." for a dot in a name. The error says
+// that a name is empty.
+func ParsePath(s string) (Path, error) {
+	var path Path
 	var name strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
@@ -39,25 +52,29 @@ func parsePath(s string) ([]string, error) {
 	return path, nil
 }
 
-// setJSON returns doc with value at path; missing objects are made. Every
-// other byte of doc stays as it is and where it is. doc and value are valid
-// JSON; doc is not changed.
-func setJSON(doc []byte, path []string, value []byte) ([]byte, error) {
+// Set returns doc with value at path; missing objects are made. doc and value
+// must be valid JSON (see json.Valid), or it may panic. doc is not changed. The
+// error is [ErrNotThere].
+func Set(doc []byte, path Path, value []byte) ([]byte, error) {
 	e := editor{doc: doc, path: path, value: value, set: true}
 	return e.run()
 }
 
-// deleteJSON returns doc without what is at path, and doc itself if there is
-// nothing.
-func deleteJSON(doc []byte, path []string) ([]byte, error) {
+// Delete returns doc without what is at path, and doc itself if there is
+// nothing. doc must be valid JSON, or it may panic; it is not changed.
+func Delete(doc []byte, path Path) []byte {
 	e := editor{doc: doc, path: path}
-	return e.run()
+	out, err := e.run()
+	if err != nil {
+		return doc // only setting fails
+	}
+	return out
 }
 
 // editor makes one change. It trusts that doc is valid.
 type editor struct {
 	doc   []byte
-	path  []string
+	path  Path
 	value []byte
 	set   bool
 
@@ -88,7 +105,7 @@ func (e *editor) replace(begin, end int, parts ...[]byte) {
 }
 
 // inside makes the change somewhere in the value at i and returns its end.
-func (e *editor) inside(i int, path []string) (int, error) {
+func (e *editor) inside(i int, path Path) (int, error) {
 	switch e.doc[i] {
 	case '{':
 		return e.members(i, path)
@@ -96,14 +113,14 @@ func (e *editor) inside(i int, path []string) (int, error) {
 		return e.elements(i, path)
 	}
 	if e.set {
-		return 0, errNotThere
+		return 0, ErrNotThere
 	}
 	return e.skip(i), nil
 }
 
 // members goes through the object at i. A name that comes twice is changed
 // twice, so that it does not matter which of them a reader takes.
-func (e *editor) members(i int, path []string) (int, error) {
+func (e *editor) members(i int, path Path) (int, error) {
 	l := list{end: i + 1}
 	found := false
 	i = e.space(i + 1)
@@ -129,7 +146,7 @@ func (e *editor) members(i int, path []string) (int, error) {
 }
 
 // elements goes through the array at i.
-func (e *editor) elements(i int, path []string) (int, error) {
+func (e *editor) elements(i int, path Path) (int, error) {
 	index, err := strconv.Atoi(path[0])
 	if err != nil {
 		index = -1
@@ -145,7 +162,7 @@ func (e *editor) elements(i int, path []string) (int, error) {
 		}
 	}
 	if index != -2 && e.set {
-		return 0, errNotThere
+		return 0, ErrNotThere
 	}
 	return i + 1, nil
 }
@@ -158,7 +175,7 @@ type list struct {
 
 // item handles the member that begins at begin and has its value at i, and
 // returns where the next begins.
-func (e *editor) item(l *list, begin, i int, hit bool, path []string) (int, error) {
+func (e *editor) item(l *list, begin, i int, hit bool, path Path) (int, error) {
 	removed := false
 	var end int
 	switch {
@@ -196,13 +213,13 @@ func (e *editor) item(l *list, begin, i int, hit bool, path []string) (int, erro
 }
 
 // nested is the member that puts the value at a path that is not there yet.
-func (e *editor) nested(path []string) []byte {
+func (e *editor) nested(path Path) []byte {
 	var b []byte
 	for i, name := range path {
 		if i > 0 {
 			b = append(b, '{')
 		}
-		b = append(appendJSONString(b, name), ':')
+		b = append(AppendString(b, name), ':')
 	}
 	b = append(b, e.value...)
 	return append(b, strings.Repeat("}", len(path)-1)...)
@@ -219,12 +236,12 @@ func (e *editor) space(i int) int {
 func (e *editor) skip(i int) int {
 	switch e.doc[i] {
 	case '"':
-		return e.skipString(i)
+		return StringEnd(e.doc, i)
 	case '{', '[':
 		for depth := 0; ; {
 			switch e.doc[i] {
 			case '"':
-				i = e.skipString(i)
+				i = StringEnd(e.doc, i)
 				continue
 			case '{', '[':
 				depth++
@@ -243,9 +260,11 @@ func (e *editor) skip(i int) int {
 	return i
 }
 
-func (e *editor) skipString(i int) int {
-	for i++; e.doc[i] != '"'; i++ {
-		if e.doc[i] == '\\' {
+// StringEnd returns where the string ends whose first quote is doc[i]. doc must
+// be valid JSON.
+func StringEnd(doc []byte, i int) int {
+	for i++; doc[i] != '"'; i++ {
+		if doc[i] == '\\' {
 			i++
 		}
 	}
@@ -261,8 +280,9 @@ func sameName(quoted []byte, name string) bool {
 	return json.Unmarshal(quoted, &s) == nil && s == name
 }
 
-// appendJSONString appends s in quotes. What is not UTF-8 becomes U+FFFD.
-func appendJSONString(b []byte, s string) []byte {
+// AppendString appends s as a JSON string, in quotes. What is not UTF-8 becomes
+// U+FFFD.
+func AppendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -1,4 +1,4 @@
-package main
+package interceptor
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/jsonedit"
 )
 
 // action is one thing that a rule does. Its methods are called from many
@@ -59,34 +60,34 @@ var needsJSON = need{payload: true, changes: []pluginapi.Field{pluginapi.FieldPa
 
 // setField sets one field of a JSON payload.
 type setField struct {
-	path  []string
+	path  jsonedit.Path
 	value jsonTemplate
 }
 
 func (a setField) apply(s *subject) error {
-	return editPayload(s, func(doc []byte) ([]byte, error) { return setJSON(doc, a.path, a.value.expand(nil, s)) })
+	return editPayload(s, func(doc []byte) ([]byte, error) { return jsonedit.Set(doc, a.path, a.value.expand(nil, s)) })
 }
 
 func (setField) needs() need { return needsJSON }
 
 // deleteField removes one.
-type deleteField struct{ path []string }
+type deleteField struct{ path jsonedit.Path }
 
 func (a deleteField) apply(s *subject) error {
-	return editPayload(s, func(doc []byte) ([]byte, error) { return deleteJSON(doc, a.path) })
+	return editPayload(s, func(doc []byte) ([]byte, error) { return jsonedit.Delete(doc, a.path), nil })
 }
 
 func (deleteField) needs() need { return needsJSON }
 
 // addTimestamp sets one to the time.
 type addTimestamp struct {
-	path   []string
+	path   jsonedit.Path
 	format string
 }
 
 func (a addTimestamp) apply(s *subject) error {
 	return editPayload(s, func(doc []byte) ([]byte, error) {
-		return setJSON(doc, a.path, appendTime(nil, a.format, s.time()))
+		return jsonedit.Set(doc, a.path, appendTime(nil, a.format, s.time()))
 	})
 }
 

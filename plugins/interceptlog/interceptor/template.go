@@ -1,4 +1,4 @@
-package main
+package interceptor
 
 import (
 	"encoding/json"
@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/jsonedit"
 )
 
 // placeholder is something of a call that a template asks for.
@@ -186,14 +188,13 @@ type jsonPart struct {
 func parseJSONTemplate(value json.RawMessage) (jsonTemplate, error) {
 	var compact strings.Builder
 	var t jsonTemplate
-	e := editor{doc: value}
 	for i := 0; i < len(value); {
 		if value[i] != '"' {
 			compact.WriteByte(value[i])
 			i++
 			continue
 		}
-		end := e.skipString(i)
+		end := jsonedit.StringEnd(value, i)
 		var s string
 		if err := json.Unmarshal(value[i:end], &s); err != nil {
 			return nil, err
@@ -222,11 +223,11 @@ func (t jsonTemplate) expand(dst []byte, s *subject) []byte {
 			dst = p.str.expand(dst, s)
 		default:
 			if text, ok := p.str.literal(); ok {
-				dst = appendJSONString(dst, text)
+				dst = jsonedit.AppendString(dst, text)
 				continue
 			}
 			s.scratch = p.str.expand(s.scratch[:0], s)
-			dst = appendJSONString(dst, string(s.scratch))
+			dst = jsonedit.AppendString(dst, string(s.scratch))
 		}
 	}
 	return dst

@@ -1,4 +1,4 @@
-package main
+package jsonedit
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestSetJSON(t *testing.T) {
+func TestSet(t *testing.T) {
 	tests := []struct{ doc, path, value, want string }{
 		{`{}`, "a", `1`, `{"a":1}`},
 		{` { } `, "a", `1`, ` {"a":1 } `},
@@ -35,19 +35,19 @@ func TestSetJSON(t *testing.T) {
 		{`{"a":[[]]}`, "b\"\n\x01ü", `2`, `{"a":[[]],"b\"\n\u0001ü":2}`},
 	}
 	for _, test := range tests {
-		path, err := parsePath(test.path)
+		path, err := ParsePath(test.path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before := test.doc
-		got, err := setJSON([]byte(test.doc), path, []byte(test.value))
+		got, err := Set([]byte(test.doc), path, []byte(test.value))
 		if err != nil || string(got) != test.want || test.doc != before {
 			t.Errorf("%s: %s = %s gives %s, %v; want %s", test.doc, test.path, test.value, got, err, test.want)
 		}
 	}
 }
 
-func TestSetJSONWhereItCannot(t *testing.T) {
+func TestSetWhereItCannot(t *testing.T) {
 	for _, test := range []struct{ doc, path string }{
 		{`1`, "a"},
 		{`"x"`, "a"},
@@ -60,17 +60,17 @@ func TestSetJSONWhereItCannot(t *testing.T) {
 		{`[]`, "0"},
 		{`{"a":{},"a":"x"}`, "a.b"},
 	} {
-		path, err := parsePath(test.path)
+		path, err := ParsePath(test.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := setJSON([]byte(test.doc), path, []byte(`1`)); !errors.Is(err, errNotThere) {
+		if got, err := Set([]byte(test.doc), path, []byte(`1`)); !errors.Is(err, ErrNotThere) {
 			t.Errorf("%s: %s gives %s, %v", test.doc, test.path, got, err)
 		}
 	}
 }
 
-func TestDeleteJSON(t *testing.T) {
+func TestDelete(t *testing.T) {
 	tests := []struct{ doc, path, want string }{
 		{`{"a":1}`, "a", `{}`},
 		{`{ "a" : 1 }`, "a", `{  }`},
@@ -90,24 +90,23 @@ func TestDeleteJSON(t *testing.T) {
 		{`7`, "a", `7`},
 	}
 	for _, test := range tests {
-		path, err := parsePath(test.path)
+		path, err := ParsePath(test.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := deleteJSON([]byte(test.doc), path)
-		if err != nil || string(got) != test.want {
-			t.Errorf("%s without %s gives %s, %v; want %s", test.doc, test.path, got, err, test.want)
+		if got := Delete([]byte(test.doc), path); string(got) != test.want {
+			t.Errorf("%s without %s gives %s, want %s", test.doc, test.path, got, test.want)
 		}
 	}
 }
 
 func TestParsePath(t *testing.T) {
 	for _, bad := range []string{"", ".", "a.", ".a", "a..b"} {
-		if p, err := parsePath(bad); err == nil {
+		if p, err := ParsePath(bad); err == nil {
 			t.Errorf("%q: %q", bad, p)
 		}
 	}
-	got, err := parsePath(`a.b\.c\\.\d`)
+	got, err := ParsePath(`a.b\.c\\.\d`)
 	if err != nil || !slices.Equal(got, []string{"a", "b.c\\", `\d`}) {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -125,7 +124,7 @@ func decode(t *testing.T, doc []byte) any {
 	return v
 }
 
-// modelSet is what setJSON does, done with maps. ok is false where it cannot.
+// modelSet is what Set does, done with maps. ok is false where it cannot.
 func modelSet(v any, path []string, value any) (out any, ok bool) {
 	m, isObject := v.(map[string]any)
 	if !isObject {
@@ -200,9 +199,9 @@ func plain(doc []byte) bool {
 	}
 }
 
-// FuzzEditJSON edits any document at any path: the result is valid, every
+// FuzzEdit edits any document at any path: the result is valid, every
 // other value is as it was, and maps agree.
-func FuzzEditJSON(f *testing.F) {
+func FuzzEdit(f *testing.F) {
 	f.Add(`{"a":{"b":1},"c":[1,{"d":"}"}]}`, "a.b", `"x"`)
 	f.Add(" { \"a\" : 1 , \"b\" : 2 } ", "b", `{}`)
 	f.Add(`{"a":1,"a":{"x":2}}`, "a.x", `1`)
@@ -210,17 +209,14 @@ func FuzzEditJSON(f *testing.F) {
 	f.Add(`[[1,2],3]`, "0.1", `null`)
 	f.Add(`{"a":"\\","b":"\""}`, "b", `1e5`)
 	f.Fuzz(func(t *testing.T, doc, dotted, value string) {
-		path, err := parsePath(dotted)
+		path, err := ParsePath(dotted)
 		if err != nil || !utf8.ValidString(dotted) || !json.Valid([]byte(doc)) || !json.Valid([]byte(value)) {
 			return
 		}
 		in := []byte(doc)
 		value = strings.TrimSpace(value)
-		set, setErr := setJSON(in, path, []byte(value))
-		cut, cutErr := deleteJSON(in, path)
-		if cutErr != nil {
-			t.Fatalf("delete: %v", cutErr)
-		}
+		set, setErr := Set(in, path, []byte(value))
+		cut := Delete(in, path)
 		if string(in) != doc {
 			t.Fatal("the document was changed in place")
 		}
@@ -228,7 +224,7 @@ func FuzzEditJSON(f *testing.F) {
 			if !json.Valid(set) {
 				t.Fatalf("not valid: %q", set)
 			}
-			again, err := setJSON(set, path, []byte(value))
+			again, err := Set(set, path, []byte(value))
 			if err != nil || !bytes.Equal(again, set) {
 				t.Fatalf("the same once more: %q, %v", again, err)
 			}

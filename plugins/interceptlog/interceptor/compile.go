@@ -1,4 +1,4 @@
-package main
+package interceptor
 
 import (
 	"encoding/base64"
@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/jsonedit"
 )
 
 // problems collects what is wrong with a configuration.
@@ -177,8 +178,8 @@ func compilePayloadAction(c *ActionConfig, at string, p *problems, add func(acti
 	}
 }
 
-func compilePath(s, at string, p *problems) []string {
-	path, err := parsePath(s)
+func compilePath(s, at string, p *problems) jsonedit.Path {
+	path, err := jsonedit.ParsePath(s)
 	if err != nil {
 		p.add(at, "%v", err)
 	}
