@@ -106,6 +106,11 @@ lint: ## Run go vet, golangci-lint and buf lint
 	$(call tool,buf) lint
 	$(call tool,buf) format --diff --exit-code
 
+.PHONY: fmt
+fmt: ## Format all Go code and the contract
+	$(call tool,golangci-lint) fmt
+	$(call tool,buf) format -w
+
 .PHONY: cross
 cross: ## Compile and vet everything for other systems
 	@for target in $(CROSS); do \
@@ -122,7 +127,6 @@ vuln: ## Look for known vulnerabilities; skipped where their database can't be r
 
 .PHONY: proto
 proto: ## Generate Go code from proto/
-	$(call tool,buf) format -w
 	$(call tool,buf) generate
 
 .PHONY: check-generated

@@ -21,23 +21,28 @@ var rows = []row{
 		"core/topic is about strings and trees of them; it knows neither messages nor clients",
 	},
 	{
-		"packet", "core/packet", []string{"core/mqtt"},
+		"packet", "core/packet",
+		[]string{"core/mqtt"},
 		"core/packet turns bytes into packets; what they mean is for others to say",
 	},
 	{
-		"session", "core/session", []string{"core/mqtt"},
+		"session", "core/session",
+		[]string{"core/mqtt"},
 		"core/session is the protocol state of one client: no network, no codec, no other client",
 	},
 	{
-		"hook", "core/hook", []string{"core/mqtt", "core/topic"},
+		"hook", "core/hook",
+		[]string{"core/mqtt", "core/topic"},
 		"core/hook is what broker and plugin host have in common; it knows neither",
 	},
 	{
-		"retain", "core/retain", []string{"core/mqtt", "core/topic"},
+		"retain", "core/retain",
+		[]string{"core/mqtt", "core/topic"},
 		"core/retain declares its store; what implements it comes from outside",
 	},
 	{
-		"router", "core/router", []string{"core/mqtt", "core/topic"},
+		"router", "core/router",
+		[]string{"core/mqtt", "core/topic"},
 		"core/router declares what it delivers to; a session is only one thing that fits",
 	},
 	{
@@ -45,31 +50,37 @@ var rows = []row{
 		"core/listener gives connections; what is spoken over them is none of its business",
 	},
 	{
-		"broker", "core/broker", []string{
+		"broker", "core/broker",
+		[]string{
 			"core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
 		},
 		"core/broker is programmed through core/hook alone, so that it can be embedded without plugins",
 	},
 	{
-		"pluginhost", "core/pluginhost", []string{
+		"pluginhost", "core/pluginhost",
+		[]string{
 			"core/hook", "core/mqtt", "core/retain", "core/topic", "pluginapi", "proto/gatehouse/plugin/v1",
 		},
 		"core/pluginhost offers plugins as hooks and a store; the broker that asks them is not its concern",
 	},
 	{
-		"admin", "core/admin", []string{"proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect"},
+		"admin", "core/admin",
+		[]string{"proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect"},
 		"core/admin declares the server that it shows; cmd/broker hands it one",
 	},
 	{
-		"pluginapi", "pluginapi/...", []string{"pluginapi/...", "proto/gatehouse/plugin/v1"},
+		"pluginapi", "pluginapi/...",
+		[]string{"pluginapi/...", "proto/gatehouse/plugin/v1"},
 		"who writes a plugin downloads pluginapi and sees no code of the broker",
 	},
 	{
-		"plugins", "plugins/...", []string{"pluginapi", "plugins/...", "internal/password"},
+		"plugins", "plugins/...",
+		[]string{"pluginapi", "plugins/...", "internal/password"},
 		"a plugin is written against pluginapi, ours like everyone's",
 	},
 	{
-		"examples", "examples/...", []string{"pluginapi"},
+		"examples", "examples/...",
+		[]string{"pluginapi"},
 		"an example shows what anybody can write outside of this module",
 	},
 }

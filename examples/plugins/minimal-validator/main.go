@@ -8,7 +8,7 @@ import (
 
 type door struct{}
 
-func (door) ValidateConnection(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
+func (door) ValidateConnection(context.Context, *pluginapi.Connect) (*pluginapi.Decision, error) {
 	return pluginapi.Allowed(pluginapi.Grant{Filter: "home/%c/#"}), nil
 }
 
