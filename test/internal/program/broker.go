@@ -1,0 +1,153 @@
+package program
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Broker is a broker that runs for the length of a test.
+type Broker struct {
+	*Process
+	// Addr is its address, HOST:PORT on loopback.
+	Addr string
+	// Dir is the folder of its files.
+	Dir string
+}
+
+// HostPort returns the two halves of the address.
+func (b *Broker) HostPort() (host, port string) {
+	host, port, err := net.SplitHostPort(b.Addr)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return host, port
+}
+
+// Options say how the broker is started.
+type Options struct {
+	// Addr is where it listens; "" means a free port.
+	Addr string
+	// Config is more of the configuration file.
+	Config string
+	// Plugins are those of plugins/ to build and run; their files go into
+	// Files. Without a validator among them everyone may do everything.
+	Plugins []string
+	// Files are put beside the configuration.
+	Files map[string]string
+}
+
+// Gatehouse starts our broker and waits until it is ready.
+func Gatehouse(t testing.TB, o Options) *Broker {
+	t.Helper()
+	dir := folder(t)
+	if o.Addr == "" {
+		o.Addr = "127.0.0.1:0"
+	}
+	write(t, dir, "gatehouse.yaml", fmt.Sprintf(
+		"listeners: [{url: 'tcp://%s'}]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\n%s", o.Addr, o.Config))
+	for name, text := range o.Files {
+		write(t, dir, name, text)
+	}
+	install(t, dir, o.Plugins)
+	p := Start(t, dir, Ours(t, "./cmd/broker"), "serve", "--config", "gatehouse.yaml", "--log-level", "info")
+	const ready = "ready tcp://"
+	out := p.WaitOutput("that it is ready", func(out string) bool {
+		_, rest, ok := strings.Cut(out, ready)
+		return ok && strings.Contains(rest, "\n")
+	})
+	_, rest, _ := strings.Cut(out, ready)
+	b := &Broker{Process: p, Addr: strings.Fields(rest)[0], Dir: dir}
+	t.Cleanup(b.stop)
+	return b
+}
+
+// stop ends the broker as an operator would, and holds it to ending well.
+func (b *Broker) stop() {
+	b.Signal(syscall.SIGTERM)
+	select {
+	case <-b.done:
+		if b.err != nil {
+			b.t.Errorf("the broker ended badly: %v", b.err)
+		}
+	case <-time.After(Patience):
+		b.t.Error("the broker did not stop in time")
+	}
+	if strings.Contains(b.Output(), "panic") {
+		b.t.Error("the broker's log mentions a panic")
+	}
+}
+
+// folder makes one with a short path: sockets live below it.
+func folder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "gh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func write(t testing.TB, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// install puts plugins into the plugin folder.
+func install(t testing.TB, dir string, plugins []string) {
+	t.Helper()
+	for _, name := range append([]string{""}, plugins...) {
+		if err := os.MkdirAll(filepath.Join(dir, "plugins", name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range plugins {
+		exe, err := os.ReadFile(Ours(t, "./plugins/"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "plugins", name, name)
+		if err := os.WriteFile(path, exe, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		manifest := Run(t, "", nil, path, "describe")
+		write(t, filepath.Dir(path), "plugin.json", string(manifest))
+	}
+}
+
+// Mosquitto starts Debian's mosquitto and waits until it takes connections.
+func Mosquitto(t testing.TB, config string) *Broker {
+	t.Helper()
+	path := Need(t, "mosquitto", "mosquitto")
+	dir := folder(t)
+	addr := FreeAddr(t, "127.0.0.1:0")
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "mosquitto.conf", fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence false\nuser root\n%s", port, host, config))
+	b := &Broker{Process: Start(t, dir, path, "-c", "mosquitto.conf", "-v"), Addr: addr, Dir: dir}
+	b.WaitOutput("that it runs", func(out string) bool { return strings.Contains(out, " running") })
+	return b
+}
+
+// FreeAddr returns a TCP address on which nothing listens; want may leave the
+// port open with 0.
+func FreeAddr(t testing.TB, want string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
