@@ -2,11 +2,7 @@ package broker
 
 import (
 	"context"
-	"errors"
-	"io"
-	"log/slog"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,16 +62,6 @@ type connLimits struct {
 	queueBytes    int
 }
 
-// ending says how a connection ends; the first one counts.
-type ending struct {
-	kind            hook.DisconnectKind
-	code            mqtt.ReasonCode
-	reason          string
-	serverReference string
-	err             error // for the log; nil if the rest says it all
-	silent          bool  // send no DISCONNECT
-}
-
 func newConn(b *Broker, nc net.Conn, l listener.Listener) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
@@ -93,25 +79,6 @@ func peerAddress(nc net.Conn) string {
 	return "unix"
 }
 
-// end asks the reader to end the connection. It may be called from any
-// goroutine and does not wait.
-func (c *conn) end(e ending) {
-	c.endMu.Lock()
-	if c.ended == nil {
-		c.ended = &e
-	}
-	c.endMu.Unlock()
-	c.cancel()
-	// Unblocks a reader; the past is a deadline that nobody misses.
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
-}
-
-func (c *conn) ending() *ending {
-	c.endMu.Lock()
-	defer c.endMu.Unlock()
-	return c.ended
-}
-
 // serve is the life of a connection.
 func (c *conn) serve() {
 	defer c.cancel()
@@ -120,8 +87,9 @@ func (c *conn) serve() {
 	c.dec = packet.NewDecoder(c.b.limits.ConnectPacketSize)
 	c.dec.SetLimits(&c.b.decoding)
 	if !c.handshake() {
+		told := c.w.pending()
 		c.w.farewell(c.b.limits.FarewellTimeout)
-		_ = c.nc.Close()
+		c.close(told)
 		return
 	}
 	c.afterConnect()
@@ -131,22 +99,26 @@ func (c *conn) serve() {
 
 // read handles packets until the connection ends, and says why.
 func (c *conn) read() ending {
-	var partialSince time.Time
+	var begun time.Time // when the packet began of which a part is here
 	for {
 		c.dec.Release()
 		if c.dec.Buffered() == 0 {
-			partialSince = time.Time{}
-		} else if partialSince.IsZero() {
-			partialSince = time.Now()
+			begun = time.Time{}
+		} else if begun.IsZero() {
+			begun = time.Now()
 		}
-		c.setReadDeadline(partialSince)
+		c.setReadDeadline(begun)
 		before := c.dec.Buffered()
 		if err := c.dec.Fill(c.nc); err != nil {
 			return c.readFailed(err)
 		}
 		c.countIn(c.dec.Buffered() - before)
+		packets := c.counts.packetsIn.Load()
 		if e := c.handleBuffered(); e != nil {
 			return *e
+		}
+		if c.counts.packetsIn.Load() != packets {
+			begun = time.Time{} // what is left belongs to another packet
 		}
 		c.w.kick()
 		if !c.w.waitRoom(c.ctx, c.b.limits.ControlBytes) {
@@ -230,116 +202,33 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 	return &ending{kind: hook.ByClient, code: p.Code, reason: p.Reason, silent: true}
 }
 
-func protocolError(reason string) *ending {
-	return &ending{kind: hook.ByServer, code: mqtt.ProtocolError, reason: reason}
-}
-
-func (c *conn) malformed(err error) *ending {
-	var pe *packet.Error
-	if errors.As(err, &pe) {
-		return &ending{kind: hook.ByServer, code: pe.Code, reason: pe.Detail, err: err}
-	}
-	return &ending{kind: hook.Lost, silent: true, err: err}
-}
-
-// readFailed turns the end of reading into the end of the connection.
-func (c *conn) readFailed(err error) ending {
-	if e := c.ending(); e != nil {
-		return *e
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ending{kind: hook.ByServer, code: mqtt.KeepAliveTimeout, reason: "nothing was received in time"}
-	}
-	return ending{kind: hook.Lost, silent: true, err: err}
-}
-
 // setReadDeadline gives the client one and a half times its keep-alive
 // [MQTT-3.1.2-22]. A packet that has begun may take longer as long as bytes
-// come, up to a minute.
-func (c *conn) setReadDeadline(partialSince time.Time) {
+// come, but not for ever.
+func (c *conn) setReadDeadline(begun time.Time) {
 	if c.ending() != nil {
 		return // end has set one that must hold
 	}
-	if c.keepAlive == 0 {
-		_ = c.nc.SetReadDeadline(time.Time{})
-	} else {
-		limit := c.keepAlive + c.keepAlive/2
-		deadline := time.Now().Add(limit)
-		if !partialSince.IsZero() {
-			if last := partialSince.Add(max(limit, time.Minute)); last.Before(deadline) {
-				deadline = last
-			}
-		}
-		_ = c.nc.SetReadDeadline(deadline)
+	limit := c.keepAlive + c.keepAlive/2
+	var deadline time.Time // none
+	if limit > 0 {
+		deadline = time.Now().Add(limit)
 	}
+	if !begun.IsZero() {
+		last := begun.Add(max(limit, c.b.limits.PacketTimeout))
+		if deadline.IsZero() || last.Before(deadline) {
+			deadline = last
+		}
+	}
+	_ = c.nc.SetReadDeadline(deadline)
 	if c.ending() != nil {
 		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// finish ends a connection that had a session: it says goodbye, closes, and
-// hands the session over to whoever waits for it.
-func (c *conn) finish(e ending) {
-	c.cancel()
-	if c.validity != nil {
-		c.validity.Stop()
-	}
-	if !e.silent && c.version == mqtt.V5 {
-		c.w.sendLast(&packet.Disconnect{Code: e.code, Reason: e.reason, ServerReference: e.serverReference})
-	} else {
-		c.w.sendLast(nil)
-	}
-	c.w.farewell(c.b.limits.FarewellTimeout)
-	_ = c.nc.Close()
-	cl := c.client
-	if cl.outlives() {
-		c.keepFeed()
-	}
-	c.b.stats.dropped(hook.CauseOffline, cl.sess.Detach())
-	cl.mu.Lock()
-	cl.conn, cl.since = nil, time.Now()
-	cl.mu.Unlock()
-	c.b.stats.clients.Add(-1)
-	c.logEnd(e)
-	if c.b.hooks.Observes(hook.Disconnected) {
-		c.b.emit(cl, &hook.Event{Kind: hook.Disconnected, Disconnect: e.kind, Code: e.code, Reason: e.reason})
-	}
-	close(c.done)
-	cl.wentOffline()
-}
-
 func (c *conn) countIn(n int) {
 	c.counts.bytesIn.Add(uint64(n))
 	c.b.stats.bytesIn.Add(uint64(n))
-}
-
-func (c *conn) logEnd(e ending) {
-	attrs := []slog.Attr{
-		slog.String("client", c.client.id), slog.String("peer", c.peer), slog.String("by", kindName(e.kind)),
-	}
-	if e.code != 0 {
-		attrs = append(attrs, slog.String("code", e.code.String()))
-	}
-	if e.reason != "" {
-		attrs = append(attrs, slog.String("reason", e.reason))
-	}
-	if e.err != nil && !errors.Is(e.err, io.EOF) {
-		attrs = append(attrs, slog.Any("error", e.err))
-	}
-	c.b.log.LogAttrs(context.Background(), slog.LevelInfo, "client disconnected", attrs...)
-}
-
-func kindName(k hook.DisconnectKind) string {
-	switch k {
-	case hook.ByClient:
-		return "client"
-	case hook.Lost:
-		return "network"
-	case hook.TakenOver:
-		return "takeover"
-	default:
-		return "server"
-	}
 }
 
 // handleEarly handles what the client sent behind its CONNECT without waiting

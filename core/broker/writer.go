@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type writer struct {
 	control []byte     // encoded answers
 	running bool
 	again   bool // kicked while running
+	leaving bool // the last deadline is set
 	stopped bool // no further start
 	failed  bool // the network gave up: nothing is written any more
 	last    bool // the last answer is queued: no message after it
@@ -48,14 +50,26 @@ func (w *writer) init(c *conn) {
 	close(w.idle)
 }
 
-// send queues an answer. It is written at the next kick. Called by the reader.
+// send queues an answer. It is written at the next kick. One that is too large
+// for the client even when shortened must not be sent [MQTT-3.1.2-24], and since
+// the client waits for it the connection has to end. Called by the reader.
 func (w *writer) send(p packet.Packet) {
 	w.mu.Lock()
+	var err error
+	w.control, err = w.c.enc.Append(w.control, p)
+	w.mu.Unlock()
+	if err == nil {
+		w.c.countOut()
+	} else if errors.Is(err, packet.ErrTooLarge) {
+		w.c.end(ending{kind: hook.ByServer, code: mqtt.PacketTooLarge, reason: "an answer exceeds the maximum packet size"})
+	}
+}
+
+// pending reports whether answers wait to be written.
+func (w *writer) pending() bool {
+	w.mu.Lock()
 	defer w.mu.Unlock()
-	// What is too large for the client even when shortened is not sent: the
-	// protocol offers nothing better [MQTT-3.1.2-24].
-	w.control, _ = w.c.enc.Append(w.control, p)
-	w.c.countOut()
+	return len(w.control) > 0
 }
 
 // sendLast queues the last answer, if there is one, and lets nothing follow it
@@ -107,7 +121,10 @@ func (w *writer) waitRoom(ctx context.Context, limit int) bool {
 // farewell bounds all further writing, writes what is queued and lets no
 // writer start afterwards.
 func (w *writer) farewell(timeout time.Duration) {
+	w.mu.Lock()
+	w.leaving = true
 	_ = w.c.nc.SetWriteDeadline(time.Now().Add(timeout))
+	w.mu.Unlock()
 	w.kick()
 	w.mu.Lock()
 	w.stopped = true
@@ -152,19 +169,40 @@ func (w *writer) run() {
 	}
 }
 
+// write writes all of buf, as long as the client takes some of it now and then.
 func (w *writer) write(buf []byte) {
-	n, err := w.c.nc.Write(buf)
-	w.c.counts.bytesOut.Add(uint64(n))
-	w.c.b.stats.bytesOut.Add(uint64(n))
-	if err == nil {
+	for {
+		patient := w.renewDeadline()
+		n, err := w.c.nc.Write(buf)
+		w.c.counts.bytesOut.Add(uint64(n))
+		w.c.b.stats.bytesOut.Add(uint64(n))
+		if err == nil {
+			return
+		}
+		buf = buf[n:]
+		if n > 0 && patient && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		w.mu.Lock()
+		w.failed = true
+		w.mu.Unlock()
+		if !errors.Is(err, net.ErrClosed) {
+			w.c.end(ending{kind: hook.Lost, silent: true, err: err})
+		}
 		return
 	}
+}
+
+// renewDeadline gives the client time to take something of what is written,
+// unless the connection ends.
+func (w *writer) renewDeadline() bool {
 	w.mu.Lock()
-	w.failed = true
-	w.mu.Unlock()
-	if !errors.Is(err, net.ErrClosed) {
-		w.c.end(ending{kind: hook.Lost, silent: true, err: err})
+	defer w.mu.Unlock()
+	if w.leaving {
+		return false
 	}
+	_ = w.c.nc.SetWriteDeadline(time.Now().Add(w.c.b.limits.WriteTimeout))
+	return true
 }
 
 // collect appends everything that can be sent now, answers first, up to about
