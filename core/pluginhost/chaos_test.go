@@ -271,7 +271,7 @@ type chaosValidator struct {
 func chaosManifest(name string, args ...string) *pluginapi.Manifest {
 	m := &pluginapi.Manifest{
 		Schema: pluginapi.ManifestSchema, Name: "chaos", Version: "1.0.0",
-		API: []string{pluginapi.APIPackage}, Services: hookServices[:1], Env: []string{"CHAOS_*"},
+		API: []string{pluginapi.APIPackage}, Services: hookServices[:1], Env: []string{"CHAOS_*", "GORACE"},
 	}
 	if len(args) > 0 {
 		m.Exec = map[string][]string{"*": append([]string{"./" + name}, args...)}

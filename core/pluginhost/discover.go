@@ -98,21 +98,21 @@ func (c *Config) locate(dir string, places map[string]place) place {
 // explicit is the place that a configured path leads to. Whoever wrote the
 // path vouches for the links on the way; from there on nothing leads out.
 func explicit(path string) place {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err == nil {
-		real, err = filepath.Abs(real)
+		target, err = filepath.Abs(target)
 	}
 	if err != nil {
 		return place{file: path, err: err}
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	switch {
 	case err != nil:
-		return place{file: real, err: err}
+		return place{file: target, err: err}
 	case info.IsDir():
-		return place{root: real, folder: real}
+		return place{root: target, folder: target}
 	default:
-		return place{root: filepath.Dir(real), file: real}
+		return place{root: filepath.Dir(target), file: target}
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
 // defaultPath is PATH for plugins of a broker that has none.
@@ -64,8 +66,8 @@ func wants(wanted []string, name string) bool {
 
 // reservedVariable names what only the host may set.
 func reservedVariable(name string) bool {
-	return strings.HasPrefix(name, "PLUGIN_") || strings.HasPrefix(name, "GATEHOUSE_PLUGIN") ||
-		name == "GATEHOUSE_LIFELINE_FD"
+	return strings.HasPrefix(name, "PLUGIN_") || name == pluginapi.Handshake.MagicCookieKey ||
+		name == pluginapi.EnvLifeline
 }
 
 // checkEnv refuses variables that a configuration can't add.

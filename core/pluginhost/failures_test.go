@@ -67,6 +67,7 @@ func TestStartFailures(t *testing.T) {
 
 // checkRequired: Start fails with the failure and nothing is left.
 func checkRequired(t *testing.T, modes []string, limit time.Duration, kind FailureKind, wants []string) {
+	t.Helper()
 	th := newTestHost(t, func(o *Options) {
 		o.Plugins = []Config{{Name: "bad", StartTimeout: limit}}
 	})
@@ -96,6 +97,7 @@ func checkRequired(t *testing.T, modes []string, limit time.Duration, kind Failu
 
 // checkOptional: the host starts, and the plugin's policy holds.
 func checkOptional(t *testing.T, modes []string, limit time.Duration, state State) {
+	t.Helper()
 	th := newTestHost(t, func(o *Options) {
 		o.Plugins = []Config{{Name: "bad", StartTimeout: limit, Required: new(bool)}}
 	})
@@ -117,54 +119,65 @@ func checkOptional(t *testing.T, modes []string, limit time.Duration, state Stat
 func TestFilesThatAreRefused(t *testing.T) {
 	tests := []struct {
 		name  string
-		spoil func(t *testing.T, th *testHost, folder string)
+		spoil func(th *testHost, folder string) error
 		wants []string
 	}{
-		{"world-writable program", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
-			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o700))
-			must(t, os.Chmod(filepath.Join(folder, "chaos"), 0o777))
+		{"world-writable program", func(_ *testHost, folder string) error {
+			return errors.Join(
+				os.Remove(filepath.Join(folder, "chaos")),
+				os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o700),
+				os.Chmod(filepath.Join(folder, "chaos"), 0o777),
+			)
 		}, []string{"everybody can write to", "chmod o-w"}},
-		{"world-writable manifest", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Chmod(filepath.Join(folder, manifestFile), 0o666))
+		{"world-writable manifest", func(_ *testHost, folder string) error {
+			return os.Chmod(filepath.Join(folder, manifestFile), 0o666)
 		}, []string{"everybody can write to", manifestFile}},
-		{"world-writable folder", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Chmod(folder, 0o777))
+		{"world-writable folder", func(_ *testHost, folder string) error {
+			return os.Chmod(folder, 0o777)
 		}, []string{"everybody can write to", "/bad"}},
-		{"link out of the folder", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
-			must(t, os.Symlink("/bin/sh", filepath.Join(folder, "chaos")))
+		{"link out of the folder", func(_ *testHost, folder string) error {
+			return errors.Join(
+				os.Remove(filepath.Join(folder, "chaos")),
+				os.Symlink("/bin/sh", filepath.Join(folder, "chaos")),
+			)
 		}, []string{"is a link to", "copy the file"}},
-		{"not executable", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
-			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o600))
+		{"not executable", func(_ *testHost, folder string) error {
+			return errors.Join(
+				os.Remove(filepath.Join(folder, "chaos")),
+				os.WriteFile(filepath.Join(folder, "chaos"), []byte("x"), 0o600),
+			)
 		}, []string{"not executable", "chmod +x"}},
-		{"exec format", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
-			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("\x7fELF rubbish"), 0o700))
+		{"exec format", func(_ *testHost, folder string) error {
+			return errors.Join(
+				os.Remove(filepath.Join(folder, "chaos")),
+				os.WriteFile(filepath.Join(folder, "chaos"), []byte("\x7fELF rubbish"), 0o700),
+			)
 		}, []string{"exec format error", "install a build for this system"}},
-		{"interpreter missing", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
-			must(t, os.WriteFile(filepath.Join(folder, "chaos"), []byte("#!/no/such/interpreter\n"), 0o700))
+		{"interpreter missing", func(_ *testHost, folder string) error {
+			return errors.Join(
+				os.Remove(filepath.Join(folder, "chaos")),
+				os.WriteFile(filepath.Join(folder, "chaos"), []byte("#!/no/such/interpreter\n"), 0o700),
+			)
 		}, []string{"the interpreter of its first line", "install what it needs"}},
-		{"program missing", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.Remove(filepath.Join(folder, "chaos")))
+		{"program missing", func(_ *testHost, folder string) error {
+			return os.Remove(filepath.Join(folder, "chaos"))
 		}, []string{"no such file"}},
-		{"manifest is not JSON", func(t *testing.T, _ *testHost, folder string) {
-			must(t, os.WriteFile(filepath.Join(folder, manifestFile), []byte("hello"), 0o600))
+		{"manifest is not JSON", func(_ *testHost, folder string) error {
+			return os.WriteFile(filepath.Join(folder, manifestFile), []byte("hello"), 0o600)
 		}, []string{"plugin.json: manifest", "invalid character"}},
-		{"another API", func(t *testing.T, _ *testHost, folder string) {
+		{"another API", func(_ *testHost, folder string) error {
 			m := chaosManifest("chaos", "run")
 			m.API = []string{"gatehouse.plugin.v9"}
-			writeManifest(t, folder, m)
+			return storeManifest(folder, m)
 		}, []string{"speaks gatehouse.plugin.v9, and this broker speaks gatehouse.plugin.v1"}},
-		{"another system", func(t *testing.T, _ *testHost, folder string) {
+		{"another system", func(_ *testHost, folder string) error {
 			m := chaosManifest("chaos")
 			m.Exec = map[string][]string{"plan9/mips": {"./chaos"}}
-			writeManifest(t, folder, m)
+			return storeManifest(folder, m)
 		}, []string{"names no program for"}},
-		{"wrong hash", func(t *testing.T, th *testHost, folder string) {
+		{"wrong hash", func(th *testHost, _ string) error {
 			th.options.Plugins[0].SHA256 = strings.Repeat("ab", 32)
+			return nil
 		}, []string{"has the SHA-256", "demands abab"}},
 	}
 	for _, tt := range tests {
@@ -172,7 +185,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 			t.Parallel()
 			th := newTestHost(t, func(o *Options) { o.Plugins = []Config{{Name: "bad"}} })
 			th.install(t, "bad")
-			tt.spoil(t, th, filepath.Join(th.dir, "bad"))
+			must(t, tt.spoil(th, filepath.Join(th.dir, "bad")))
 			_, err := th.Start(context.Background())
 			if err == nil {
 				t.Fatal("the host started")

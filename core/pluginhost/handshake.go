@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -61,7 +62,7 @@ func (h *handshake) end() { _ = h.in.Close() }
 func (h *handshake) line(line []byte, cut int) {
 	if cut == 0 && h.accept(line) {
 		// go-plugin reads until the end; if it does not any more, this fails.
-		_, _ = h.in.Write(append(line[:len(line):len(line)], '\n'))
+		_, _ = h.in.Write(append(slices.Clip(line), '\n'))
 		h.end()
 		return
 	}

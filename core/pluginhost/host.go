@@ -213,6 +213,7 @@ func (r *reading) status() Status {
 	}
 	s.read(&out)
 	out.Required = s.required()
+	out.Traffic = Traffic(s.slot.facades.stats())
 	out.Calls = append(s.validatorCalls.Read(), s.interceptorCalls.Read()...)
 	return out
 }

@@ -43,7 +43,7 @@ func TestHostRunsAPlugin(t *testing.T) {
 func checkEnviron(t *testing.T, env []string) {
 	t.Helper()
 	allowed := []string{
-		"PATH", "LANG", "TMPDIR", "TZ", "CHAOS_COLOUR", "EXTRA", "GATEHOUSE_PLUGIN", "GATEHOUSE_LIFELINE_FD",
+		"PATH", "LANG", "TMPDIR", "TZ", "CHAOS_COLOUR", "GORACE", "EXTRA", "GATEHOUSE_PLUGIN", "GATEHOUSE_LIFELINE_FD",
 		"PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT", "PLUGIN_PROTOCOL_VERSIONS", "PLUGIN_UNIX_SOCKET_DIR",
 	}
 	for _, kv := range env {

@@ -264,7 +264,7 @@ func TestStartIsBounded(t *testing.T) {
 // A plugin that somebody else runs is used, found again after its restart, and
 // not ended with the broker.
 func TestAttach(t *testing.T) {
-	dir, err := os.MkdirTemp("", "gh")
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // a socket's path must be short
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	first := serveAttached(t, dir)
@@ -343,7 +343,7 @@ func TestStaleAttachFile(t *testing.T) {
 
 // A socket on which nothing speaks gRPC holds nobody up for ever.
 func TestAttachToSomethingElse(t *testing.T) {
-	dir, err := os.MkdirTemp("", "gh")
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // a socket's path must be short
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	l, err := net.Listen("unix", filepath.Join(dir, "x.sock"))

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 	case name == "host":
 		hostMain(os.Args[1:])
 	default:
+		// A plugin under the race detector would take a second to exit.
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 		goleak.VerifyTestMain(m)
 	}
 }

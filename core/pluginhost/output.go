@@ -70,7 +70,7 @@ func (o *output) line(line []byte, cut int, stream string) {
 	if cut > 0 {
 		r.attrs = append(r.attrs, slog.Int("cut_bytes", cut))
 	}
-	o.log.LogAttrs(context.Background(), r.level, r.message, r.attrs...)
+	o.log.LogAttrs(context.Background(), r.level, r.message, r.attrs...) //nolint:sloglint // the message is the plugin's
 }
 
 // admit remembers a line and decides whether it is logged. lost counts the

@@ -130,8 +130,8 @@ func parseText(line []byte) logRecord {
 			}
 		}
 	}
-	if start := bytes.Index(head, []byte("level=")); start >= 0 {
-		word, _, _ := bytes.Cut(head[start+len("level="):], []byte{' '})
+	if _, rest, ok := bytes.Cut(head, []byte("level=")); ok {
+		word, _, _ := bytes.Cut(rest, []byte{' '})
 		if l, ok := parseLevel(string(word)); ok {
 			r.level = l
 		}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
 // lifelineFD is the descriptor under which the child finds its lifeline: the
@@ -20,7 +23,7 @@ const pluginNetwork = "unix"
 func detach(cmd *exec.Cmd, lifeline *os.File) {
 	cmd.SysProcAttr = attributes()
 	cmd.ExtraFiles = []*os.File{lifeline}
-	cmd.Env = append(cmd.Env, "GATEHOUSE_LIFELINE_FD=3")
+	cmd.Env = append(cmd.Env, pluginapi.EnvLifeline+"="+strconv.Itoa(lifelineFD))
 }
 
 // alone puts cmd, which must have a context, into a process group of its own,

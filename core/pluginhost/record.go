@@ -33,10 +33,10 @@ func newRecord(now func() time.Time, changed func()) *record {
 }
 
 // enter changes the state of a plugin that does not serve.
-func (r *record) enter(s State, health string) {
+func (r *record) enter(s State) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.move(s, health)
+	r.move(s, "")
 	if s != Draining {
 		r.running = facts{}
 	}

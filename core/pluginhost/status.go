@@ -67,4 +67,8 @@ type Status struct {
 	Validator   hook.Policy // as configured; zero fields mean the hook's defaults
 	Interceptor hook.Policy
 	Calls       []hook.PointCount // what became of its calls
+	Traffic     Traffic
 }
+
+// Traffic is what went over a plugin's streams.
+type Traffic trafficStats

@@ -86,11 +86,11 @@ func (s *supervisor) run(life, halt context.Context) {
 			failure = w.autopsy()
 		}
 		if life.Err() == nil {
-			s.recover(life, failure, ready)
+			s.afterFailure(life, failure, ready)
 		}
 	}
 	s.slot.explain(errStopping, true)
-	s.enter(Stopped, "")
+	s.enter(Stopped)
 }
 
 // bringUp makes one attempt to get from the files to Ready.
@@ -105,9 +105,9 @@ func (s *supervisor) bringUp(ctx context.Context) (worker, *Failure) {
 	if err != nil {
 		return nil, st.fail(s.now(), KindRefused, err.Error(), "")
 	}
-	s.enter(Verified, "")
+	s.enter(Verified)
 	s.writes(st.out)
-	s.enter(Starting, "")
+	s.enter(Starting)
 	w, failure := s.launch(ctx, st)
 	if failure != nil {
 		return nil, failure
@@ -185,14 +185,14 @@ func (s *supervisor) examine(ctx context.Context, in *instance) error {
 func (s *supervisor) takeDown(halt context.Context, w worker) {
 	in := w.facts().instance
 	s.slot.retire(in, errStopping)
-	s.enter(Draining, "")
+	s.enter(Draining)
 	w.drain(halt)
 	s.slot.vacate(in, errStopping)
 	w.stop(halt)
 }
 
-// recover writes a failure down and waits until the next start makes sense.
-func (s *supervisor) recover(ctx context.Context, f *Failure, ready time.Duration) {
+// afterFailure writes a failure down and waits until the next start makes sense.
+func (s *supervisor) afterFailure(ctx context.Context, f *Failure, ready time.Duration) {
 	pause, giveUp := s.retry.failed(s.now(), ready)
 	if f.Kind.lasting() || giveUp {
 		s.giveUp(ctx, f, giveUp)

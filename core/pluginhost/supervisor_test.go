@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,14 +38,19 @@ func (w *fakeWorker) autopsy() *Failure {
 	return f
 }
 
+// health is the outcome of a health check.
+type health struct {
+	limitation string
+	err        error
+}
+
 // nursery launches fake workers as a test tells it.
 type nursery struct {
 	*supervisor
 	born    []time.Time
 	failing *Failure // if set, launches fail with it
 	worker  *fakeWorker
-	sick    error  // of health checks
-	unwell  string // what health checks tell
+	health  atomic.Pointer[health] // what health checks find; nil: all is well
 	end     context.CancelFunc
 	over    chan struct{}
 }
@@ -65,7 +71,12 @@ func newNursery(t *testing.T, c Config) *nursery {
 		slog.New(slog.DiscardHandler), func() {})
 	n.retry.random = func(d time.Duration) time.Duration { return d - 1 }
 	n.launch = n.bear
-	n.health = func(context.Context, *grpc.ClientConn) (string, error) { return n.unwell, n.sick }
+	n.supervisor.health = func(context.Context, *grpc.ClientConn) (string, error) {
+		if h := n.health.Load(); h != nil {
+			return h.limitation, h.err
+		}
+		return "", nil
+	}
 	return n
 }
 
@@ -212,16 +223,16 @@ func TestSupervisorEndsWhatMissesItsHealthChecks(t *testing.T) {
 		n := newNursery(t, Config{})
 		n.begin()
 		n.expect(t, Ready)
-		n.sick = errors.New("no answer")
+		n.health.Store(&health{err: errors.New("no answer")})
 		time.Sleep(10*time.Second + time.Millisecond) // two checks
 		n.expect(t, Ready)
-		n.sick = nil
+		n.health.Store(nil)
 		time.Sleep(5 * time.Second)
-		n.sick = errors.New("no answer")
+		n.health.Store(&health{err: errors.New("no answer")})
 		first := n.worker
 		time.Sleep(15*time.Second + time.Millisecond) // three in a row
 		n.expect(t, Backoff)
-		n.sick = nil
+		n.health.Store(nil)
 		time.Sleep(time.Second)
 		s := n.expect(t, Ready)
 		if n.worker == first || s.Failures[0].Kind != KindUnhealthy || <-first.calls != "autopsy" {
@@ -234,7 +245,7 @@ func TestSupervisorEndsWhatMissesItsHealthChecks(t *testing.T) {
 func TestSupervisorTellsOfHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNursery(t, Config{})
-		n.unwell = "users file is old"
+		n.health.Store(&health{limitation: "users file is old"})
 		n.begin()
 		if s := n.expect(t, Degraded); s.Health != "users file is old" {
 			t.Errorf("health is %q", s.Health)
@@ -242,7 +253,7 @@ func TestSupervisorTellsOfHealth(t *testing.T) {
 		if _, err := n.slot.current(); err != nil {
 			t.Errorf("a degraded plugin is not called: %v", err)
 		}
-		n.unwell = ""
+		n.health.Store(nil)
 		time.Sleep(6 * time.Second)
 		if s := n.expect(t, Ready); s.Health != "" {
 			t.Errorf("health is %q", s.Health)

@@ -86,13 +86,15 @@ func (th *testHost) install(t *testing.T, name string, modes ...string) {
 
 func writeManifest(t *testing.T, folder string, m *pluginapi.Manifest) {
 	t.Helper()
+	must(t, storeManifest(folder, m))
+}
+
+func storeManifest(folder string, m *pluginapi.Manifest) error {
 	text, err := json.Marshal(m)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(folder, manifestFile), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return os.WriteFile(filepath.Join(folder, manifestFile), text, 0o600)
 }
 
 // linkSelf makes the test binary available under another name.

@@ -13,22 +13,22 @@ import (
 // one that lies below root, which is a real path, by whatever links, and into
 // which not everybody can write. It is checked at every start.
 func trusted(root, path string) (string, fs.FileInfo, error) {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return "", nil, err
 	}
-	if !within(root, real) {
-		return "", nil, fmt.Errorf("%s is a link to %s, outside of %s: copy the file instead", path, real, root)
+	if !within(root, target) {
+		return "", nil, fmt.Errorf("%s is a link to %s, outside of %s: copy the file instead", path, target, root)
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(target)
 	if err != nil {
 		return "", nil, err
 	}
-	if err := unwritable(real, info); err != nil {
+	if err := unwritable(target, info); err != nil {
 		return "", nil, err
 	}
 	// Who can write into the folder can put another file in its place.
-	for dir := filepath.Dir(real); within(root, dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(target); within(root, dir); dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
 			return "", nil, err
@@ -40,7 +40,7 @@ func trusted(root, path string) (string, fs.FileInfo, error) {
 			break
 		}
 	}
-	return real, info, nil
+	return target, info, nil
 }
 
 // within reports whether path is root or lies below it. Both are clean.

@@ -189,11 +189,11 @@ func (v *verifier) complete(out *verified) error {
 
 // readFile reads a file of the folder.
 func (v *verifier) readFile(path string) ([]byte, error) {
-	real, _, err := trusted(v.place.root, path)
+	target, _, err := trusted(v.place.root, path)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(real)
+	f, err := os.Open(target)
 	if err != nil {
 		return nil, err
 	}
