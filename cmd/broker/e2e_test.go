@@ -127,6 +127,23 @@ func (p *proc) traffic(t *testing.T, topic string, retain bool) *traffic {
 	return f
 }
 
+// finish ends the traffic: everything that was acknowledged arrives, decided
+// and in order, and nobody was disconnected.
+func (f *traffic) finish() {
+	f.t.Helper()
+	close(f.stop)
+	acked := <-f.acked
+	f.t.Logf("%d messages", len(acked))
+	drainTo(f.t, f.sub.got, strings.TrimSuffix(acked[len(acked)-1], "}")+`,"seen_by":"pub"}`)
+	for who, c := range map[string]*client5{"publisher": f.pub, "subscriber": f.sub} {
+		select {
+		case <-c.end:
+			f.t.Errorf("the %s was disconnected", who)
+		default:
+		}
+	}
+}
+
 // kill -9 of any plugin under traffic: it is back in under a second, nobody is
 // disconnected, nothing is lost or passes undecided, and the restart shows.
 func TestKillPlugins(t *testing.T) {
