@@ -50,7 +50,7 @@ func logLines(r io.Reader, log *slog.Logger) {
 	for {
 		line, err := lines.ReadSlice('\n')
 		if text := strings.TrimRight(string(line), "\r\n"); text != "" {
-			log.Info(text, "stream", "stdout")
+			log.Info(text, slog.String("stream", "stdout")) //nolint:sloglint // what was printed is the message
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return

@@ -49,17 +49,17 @@ func configErrors(err error) []ConfigError {
 		}
 		return all
 	}
-	switch e := err.(type) {
-	case ConfigError:
-		return []ConfigError{e}
-	case *ConfigError:
-		return []ConfigError{*e}
-	}
-	// A wrapper around several errors would lose its paths as one line of text.
+	// A wrapper around several errors would lose their paths as one line of text.
 	if inner := errors.Unwrap(err); inner != nil {
 		if found := configErrors(inner); len(found) > 1 || found[0].Path != "" {
 			return found
 		}
+	}
+	if e, ok := errors.AsType[ConfigError](err); ok && e.Path != "" {
+		return []ConfigError{e}
+	}
+	if e, ok := errors.AsType[*ConfigError](err); ok && e.Path != "" {
+		return []ConfigError{*e}
 	}
 	return []ConfigError{{Message: strings.ReplaceAll(err.Error(), "\n", "; ")}}
 }

@@ -117,7 +117,7 @@ func (c *core) stop(ctx context.Context) error {
 
 func (c *core) stopInstance(ctx context.Context) error {
 	if err := c.work.wait(ctx); err != nil {
-		c.log.Warn("calls were still running when the plugin was stopped", "err", err)
+		c.log.Warn("calls were still running when the plugin was stopped", slog.Any("err", err))
 	}
 	c.init.Lock()
 	defer c.init.Unlock()
@@ -136,7 +136,7 @@ func (c *core) stopValue(ctx context.Context, in *instance) (err error) {
 	}
 	defer c.recovered("Stop", &err)
 	if err := s.Stop(ctx); err != nil {
-		c.log.Error("stopping the plugin failed", "err", err)
+		c.log.Error("stopping the plugin failed", slog.Any("err", err))
 		return toStatus("stop", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"runtime/debug"
 
@@ -64,7 +65,8 @@ func (s *endingStream) Context() context.Context { return s.ctx }
 // it. The process goes on: other clients' calls are in it.
 func (c *core) recovered(where string, err *error) {
 	if r := recover(); r != nil {
-		c.log.Error("panic in the plugin", "where", where, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		c.log.Error("panic in the plugin",
+			slog.String("where", where), slog.String("panic", fmt.Sprint(r)), slog.String("stack", string(debug.Stack())))
 		*err = status.Errorf(codes.Internal, "panic in %s: %v", where, r)
 	}
 }

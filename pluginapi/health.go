@@ -10,8 +10,8 @@ func Degraded(message string) error { return &degraded{message} }
 // IsDegraded reports whether err, or an error that it wraps, is one of
 // [Degraded].
 func IsDegraded(err error) bool {
-	var d *degraded
-	return errors.As(err, &d)
+	_, ok := errors.AsType[*degraded](err)
+	return ok
 }
 
 type degraded struct{ message string }

@@ -24,7 +24,7 @@ func publishPlugin(f pluginapi.PublishFunc) pluginapi.Plugin {
 // fullMessage is a message that has everything.
 func fullMessage() *pluginapi.Message {
 	return plugintest.Message("a/b", "payload", func(m *pluginapi.Message) {
-		m.PayloadIsUTF8, m.Expiry = ptr(true), ptr(uint32(60))
+		m.PayloadIsUTF8, m.Expiry = new(true), new(uint32(60))
 		m.ContentType, m.ResponseTopic, m.CorrelationData = "text", "re", []byte("id")
 		m.UserProperties = []pluginapi.UserProperty{{Key: "k", Value: "v"}}
 	})
@@ -40,22 +40,22 @@ func TestChanges(t *testing.T) {
 	}{
 		{"nothing", func(*pluginapi.Message) {}, nil},
 		{"the same again", func(m *pluginapi.Message) {
-			m.Topic, m.Payload, m.Expiry = "a/b", []byte("payload"), ptr(uint32(60))
+			m.Topic, m.Payload, m.Expiry = "a/b", []byte("payload"), new(uint32(60))
 			m.UserProperties = []pluginapi.UserProperty{{Key: "k", Value: "v"}}
 		}, nil},
 		{"what cannot be changed", func(m *pluginapi.Message) { m.Publisher, m.Origin, m.PayloadSize = "x", 9, 3 }, nil},
-		{"topic", func(m *pluginapi.Message) { m.Topic = "c" }, &pluginv1.MessageChange{Topic: ptr("c")}},
+		{"topic", func(m *pluginapi.Message) { m.Topic = "c" }, &pluginv1.MessageChange{Topic: new("c")}},
 		{"payload", func(m *pluginapi.Message) { m.Payload = []byte("new") }, &pluginv1.MessageChange{Payload: []byte("new")}},
 		{"payload in place", func(m *pluginapi.Message) { m.Payload[0] = 'P' }, &pluginv1.MessageChange{Payload: []byte("Payload")}},
 		{"payload emptied", func(m *pluginapi.Message) { m.Payload = nil }, &pluginv1.MessageChange{Payload: []byte{}}},
-		{"QoS", func(m *pluginapi.Message) { m.QoS = 0 }, &pluginv1.MessageChange{Qos: ptr(uint32(0))}},
-		{"retain", func(m *pluginapi.Message) { m.Retain = true }, &pluginv1.MessageChange{Retain: ptr(true)}},
-		{"payload format", func(m *pluginapi.Message) { *m.PayloadIsUTF8 = false }, &pluginv1.MessageChange{PayloadIsUtf8: ptr(false)}},
+		{"QoS", func(m *pluginapi.Message) { m.QoS = 0 }, &pluginv1.MessageChange{Qos: new(uint32(0))}},
+		{"retain", func(m *pluginapi.Message) { m.Retain = true }, &pluginv1.MessageChange{Retain: new(true)}},
+		{"payload format", func(m *pluginapi.Message) { *m.PayloadIsUTF8 = false }, &pluginv1.MessageChange{PayloadIsUtf8: new(false)}},
 		{"no payload format", func(m *pluginapi.Message) { m.PayloadIsUTF8 = nil }, &pluginv1.MessageChange{ClearPayloadFormat: true}},
-		{"expiry in place", func(m *pluginapi.Message) { *m.Expiry = 0 }, &pluginv1.MessageChange{ExpirySeconds: ptr(uint32(0))}},
+		{"expiry in place", func(m *pluginapi.Message) { *m.Expiry = 0 }, &pluginv1.MessageChange{ExpirySeconds: new(uint32(0))}},
 		{"no expiry", func(m *pluginapi.Message) { m.Expiry = nil }, &pluginv1.MessageChange{ClearExpiry: true}},
-		{"content type", func(m *pluginapi.Message) { m.ContentType = "" }, &pluginv1.MessageChange{ContentType: ptr("")}},
-		{"response topic", func(m *pluginapi.Message) { m.ResponseTopic = "x" }, &pluginv1.MessageChange{ResponseTopic: ptr("x")}},
+		{"content type", func(m *pluginapi.Message) { m.ContentType = "" }, &pluginv1.MessageChange{ContentType: new("")}},
+		{"response topic", func(m *pluginapi.Message) { m.ResponseTopic = "x" }, &pluginv1.MessageChange{ResponseTopic: new("x")}},
 		{"correlation data in place", func(m *pluginapi.Message) { m.CorrelationData[0] = 'I' }, &pluginv1.MessageChange{CorrelationData: []byte("Id")}},
 		{"no correlation data", func(m *pluginapi.Message) { m.CorrelationData = nil }, &pluginv1.MessageChange{CorrelationData: []byte{}}},
 		{"user property in place", func(m *pluginapi.Message) { m.UserProperties[0].Value = "w" }, &pluginv1.MessageChange{

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,10 +83,8 @@ func (g *gate) ValidateConnection(ctx context.Context, c *pluginapi.Connect) (*p
 	case "fail":
 		return nil, errors.New("the gate is stuck")
 	}
-	for _, id := range g.config.Allow {
-		if id == c.ClientID {
-			return pluginapi.Allowed(), nil
-		}
+	if slices.Contains(g.config.Allow, c.ClientID) {
+		return pluginapi.Allowed(), nil
 	}
 	return pluginapi.Denied(pluginapi.NotAuthorized, "not on the list"), nil
 }

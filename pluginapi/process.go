@@ -133,7 +133,7 @@ func (pr *process) stream(srv any, s grpc.ServerStream, _ *grpc.StreamServerInfo
 func (pr *process) captureStdout() {
 	os.Stderr = pr.stderr
 	if err := pr.stdout.open(pr.core.log); err != nil {
-		pr.core.log.Warn("standard output is not logged", "err", err)
+		pr.core.log.Warn("standard output is not logged", slog.Any("err", err))
 		os.Stdout = pr.stderr
 		return
 	}
@@ -166,11 +166,11 @@ func (pr *process) stopOn(ctx context.Context, terminate <-chan os.Signal) {
 // watchBroker stops the plugin when the broker is gone.
 func (pr *process) watchBroker(ctx context.Context) {
 	why := lifeline.Watch(ctx, os.Getenv(EnvLifeline), os.Getppid(), func(err error) {
-		pr.core.log.Warn("only the parent's process id is watched", "err", err)
+		pr.core.log.Warn("only the parent's process id is watched", slog.Any("err", err))
 	})
 	if why != "" {
 		// Nobody may be reading this any more.
-		pr.core.log.Warn("the broker is gone, exiting", "why", why)
+		pr.core.log.Warn("the broker is gone, exiting", slog.String("why", why))
 		pr.stop(ctx)
 	}
 }

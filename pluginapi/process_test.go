@@ -39,6 +39,7 @@ func launch(t *testing.T, opts ...plugintest.Option) *plugintest.Process {
 // quiet keeps a test binary that was built for the race detector or for coverage
 // from adding something of its own to its end.
 func quiet(t *testing.T) []string {
+	t.Helper()
 	return []string{"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + t.TempDir()}
 }
 
@@ -187,7 +188,7 @@ func TestProcessOutput(t *testing.T) {
 	if out := p.Stdout(); out != "" {
 		t.Errorf("standard output after the handshake: %q", out)
 	}
-	for _, line := range strings.Split(strings.TrimSpace(p.Stderr()), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(p.Stderr()), "\n") {
 		var record map[string]any
 		if json.Unmarshal([]byte(line), &record) != nil {
 			continue

@@ -2,6 +2,7 @@ package pluginapi
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -56,7 +57,7 @@ func (s *interceptorService) Intercept(ctx context.Context, req *pluginv1.Interc
 	s.start(ctx, in, clients, req.GetCalls(), answered)
 	open.Wait()
 	if failed != nil {
-		s.core.failures.warn("interceptor could not decide", "err", failed)
+		s.core.failures.warn("interceptor could not decide", slog.Any("err", failed))
 		return nil, toStatus("intercept", failed)
 	}
 	resp := new(pluginv1.InterceptResponse)
@@ -157,7 +158,7 @@ func (f *frames) frame(req *pluginv1.InterceptStreamRequest) error {
 // answered takes the outcome of a call.
 func (f *frames) answered(pb *pluginv1.Call, v *pluginv1.Verdict, err error) {
 	if err != nil {
-		f.service.core.failures.warn("interceptor could not decide", "connection", pb.GetConnectionId(), "err", err)
+		f.service.core.failures.warn("interceptor could not decide", slog.Uint64("connection", pb.GetConnectionId()), slog.Any("err", err))
 		v = undecided(pb.GetSeq(), err)
 	}
 	f.answers.add(answer{pb.GetSeq(), v})

@@ -2,6 +2,7 @@ package pluginapi
 
 import (
 	"context"
+	"log/slog"
 
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
@@ -46,7 +47,7 @@ func (s *observerService) observe(ctx context.Context, events []*pluginv1.Event,
 	in.observing.Lock()
 	defer in.observing.Unlock()
 	if err := s.call(ctx, in, eventsFromProto(events), dropped); err != nil {
-		s.core.failures.warn("observer failed", "events", len(events), "err", err)
+		s.core.failures.warn("observer failed", slog.Int("events", len(events)), slog.Any("err", err))
 	}
 	return nil
 }

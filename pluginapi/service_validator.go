@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -28,7 +29,7 @@ func (s *validatorService) Validate(ctx context.Context, req *pluginv1.ValidateR
 	defer s.core.work.done()
 	d, err := in.validator.ValidateConnection(ctx, connectFromProto(req.GetConnect()))
 	if err != nil {
-		s.core.failures.warn("validator could not decide", "client", req.GetConnect().GetClientId(), "err", err)
+		s.core.failures.warn("validator could not decide", slog.String("client", req.GetConnect().GetClientId()), slog.Any("err", err))
 		return nil, toStatus("validate connection", err)
 	}
 	decision, err := decisionToProto(d)

@@ -27,7 +27,7 @@ func newThrottle(log *slog.Logger, every time.Duration) *throttle {
 }
 
 // warn logs msg. msg is also the kind and has to be one of few.
-func (t *throttle) warn(msg string, args ...any) {
+func (t *throttle) warn(msg string, attrs ...slog.Attr) {
 	now := time.Now()
 	t.mu.Lock()
 	k := t.kinds[msg]
@@ -44,7 +44,7 @@ func (t *throttle) warn(msg string, args ...any) {
 	k.left, k.next = 0, now.Add(t.every)
 	t.mu.Unlock()
 	if left > 0 {
-		args = append(args, "more", left)
+		attrs = append(attrs, slog.Int("more", left))
 	}
-	t.log.Log(context.Background(), slog.LevelWarn, msg, args...)
+	t.log.LogAttrs(context.Background(), slog.LevelWarn, msg, attrs...) //nolint:sloglint // one of few
 }

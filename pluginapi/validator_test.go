@@ -26,20 +26,18 @@ var abstain validator = func(context.Context, *pluginapi.Connect) (*pluginapi.De
 	return pluginapi.NoOpinion(), nil
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // TestConnectArrives sends a CONNECT in which everything is set.
 func TestConnectArrives(t *testing.T) {
 	want := &pluginapi.Connect{
 		ConnectionID: 1 << 60, ClientID: "c", Username: "u", HasUsername: true, Password: []byte{0, 1}, HasPassword: true,
 		Protocol: 5, CleanStart: true, KeepAlive: 65535 * time.Second,
 		Will: &pluginapi.Will{Delay: 3 * time.Second, Message: plugintest.Message("w", "p", func(m *pluginapi.Message) {
-			m.PayloadIsUTF8, m.Expiry, m.Retain = ptr(true), ptr(uint32(9)), true
+			m.PayloadIsUTF8, m.Expiry, m.Retain = new(true), new(uint32(9)), true
 			m.ContentType, m.ResponseTopic, m.CorrelationData = "t", "r", []byte("c")
 			m.UserProperties = []pluginapi.UserProperty{{Key: "a", Value: "b"}, {Key: "a", Value: "b"}}
 			m.Created = m.Created.Local()
 		})},
-		SessionExpiry: ptr(uint32(0xFFFFFFFF)), ReceiveMaximum: ptr(uint16(65535)), MaximumPacketSize: ptr(uint32(1 << 31)),
+		SessionExpiry: new(uint32(0xFFFFFFFF)), ReceiveMaximum: new(uint16(65535)), MaximumPacketSize: new(uint32(1 << 31)),
 		TopicAliasMaximum: 65535, RequestResponseInfo: true, RequestProblemInfo: true,
 		UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "v"}, {Key: "k", Value: "v"}},
 		AuthMethod:     "SCRAM", AuthData: []byte{9},
@@ -80,14 +78,14 @@ func TestDecisionArrives(t *testing.T) {
 		"no grants": {Word: pluginapi.Allow, Grants: []pluginapi.Grant{}},
 		"everything": {
 			Word: pluginapi.Allow, Code: 0, Reason: "r", ServerReference: "s", AssignedClientID: "id",
-			UserProperties: []pluginapi.UserProperty{{Key: "a", Value: "b"}}, Username: ptr(""), Mountpoint: "m/",
+			UserProperties: []pluginapi.UserProperty{{Key: "a", Value: "b"}}, Username: new(""), Mountpoint: "m/",
 			Limits: pluginapi.Limits{
-				KeepAlive: ptr(uint16(0)), SessionExpiry: ptr(uint32(1)), ReceiveMaximum: ptr(uint16(2)), MaximumPacketSize: ptr(uint32(3)),
-				MaximumQoS: ptr(pluginapi.QoS(0)), TopicAliasMaximum: ptr(uint16(4)), QueueMessages: ptr(uint32(5)), QueueBytes: ptr(uint64(6)),
-				MessagesPerSecond: ptr(7.5), BytesPerSecond: ptr(8.5), Subscriptions: ptr(uint32(9)),
+				KeepAlive: new(uint16(0)), SessionExpiry: new(uint32(1)), ReceiveMaximum: new(uint16(2)), MaximumPacketSize: new(uint32(3)),
+				MaximumQoS: new(pluginapi.QoS(0)), TopicAliasMaximum: new(uint16(4)), QueueMessages: new(uint32(5)), QueueBytes: new(uint64(6)),
+				MessagesPerSecond: new(7.5), BytesPerSecond: new(8.5), Subscriptions: new(uint32(9)),
 			},
 			Grants: []pluginapi.Grant{
-				{Filter: "a/%c", Actions: pluginapi.Publish | pluginapi.Receive, MaxQoS: ptr(pluginapi.QoS(1)), Retain: ptr(false)},
+				{Filter: "a/%c", Actions: pluginapi.Publish | pluginapi.Receive, MaxQoS: new(pluginapi.QoS(1)), Retain: new(false)},
 				{Filter: "#", Deny: true, Actions: pluginapi.Subscribe},
 				{Filter: "x"},
 			},
@@ -132,7 +130,7 @@ func TestIllegalDecisions(t *testing.T) {
 		"word 3":           {Word: 3},
 		"reason code":      pluginapi.Denied(pluginapi.GrantedQoS1, ""),
 		"reason":           pluginapi.Denied(0, "\xff"),
-		"username":         allow(func(d *pluginapi.Decision) { d.Username = ptr("\xff") }),
+		"username":         allow(func(d *pluginapi.Decision) { d.Username = new("\xff") }),
 		"mountpoint":       allow(func(d *pluginapi.Decision) { d.Mountpoint = "\xff" }),
 		"item":             allow(func(d *pluginapi.Decision) { d.Items = map[string][]byte{"\xff": nil} }),
 		"user property":    allow(func(d *pluginapi.Decision) { d.UserProperties = []pluginapi.UserProperty{{Key: "\xff"}} }),
@@ -140,9 +138,9 @@ func TestIllegalDecisions(t *testing.T) {
 		"CacheFor is":      allow(func(d *pluginapi.Decision) { d.CacheFor = 1 << 62 }),
 		"has no filter":    pluginapi.Allowed(pluginapi.Grant{}),
 		"filter":           pluginapi.Allowed(pluginapi.Grant{Filter: "\xff"}),
-		"with QoS 3":       pluginapi.Allowed(pluginapi.Grant{Filter: "a", MaxQoS: ptr(pluginapi.QoS(3))}),
+		"with QoS 3":       pluginapi.Allowed(pluginapi.Grant{Filter: "a", MaxQoS: new(pluginapi.QoS(3))}),
 		"actions 0x8":      pluginapi.Allowed(pluginapi.Grant{Filter: "a", Actions: 8}),
-		"limit of QoS 3":   allow(func(d *pluginapi.Decision) { d.Limits.MaximumQoS = ptr(pluginapi.QoS(3)) }),
+		"limit of QoS 3":   allow(func(d *pluginapi.Decision) { d.Limits.MaximumQoS = new(pluginapi.QoS(3)) }),
 	}
 	for want, d := range cases {
 		t.Run(want, func(t *testing.T) {

@@ -40,7 +40,6 @@ type settings struct {
 	logLevel string
 	noInit   bool
 	stdin    string
-	args     []string
 	env      []string
 }
 

@@ -46,7 +46,7 @@ type Process struct {
 func Launch(t testing.TB, path string, opts ...Option) *Process {
 	t.Helper()
 	s := apply(t, opts)
-	run, err := os.MkdirTemp("", "gh") // short: the path of a socket is limited
+	run, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: the path of a socket is limited
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func (p *Process) handshake() (string, error) {
 		select {
 		case <-more:
 		case <-p.exited:
-			return "", fmt.Errorf("plugin ended before its handshake: %v", p.state)
+			return "", fmt.Errorf("plugin ended before its handshake with exit status %d", p.cmd.ProcessState.ExitCode())
 		case <-deadline.C:
 			return "", fmt.Errorf("no handshake within %v", timeout)
 		}

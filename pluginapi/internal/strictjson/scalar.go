@@ -126,8 +126,7 @@ func (d *decoder) number(path string, n json.Number, dst reflect.Value) {
 
 // oneLine is an error's text for a problem.
 func oneLine(err error) string {
-	var syntax *json.UnmarshalTypeError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return "must not be a " + syntax.Value
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")

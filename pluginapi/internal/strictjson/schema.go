@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -131,10 +132,8 @@ func (d *describer) describe(path string, t reflect.Type, v reflect.Value, enum 
 
 // object describes a struct.
 func (d *describer) object(path string, t reflect.Type, v reflect.Value) (*schema, error) {
-	for _, outer := range *d {
-		if outer == t {
-			return &schema{Type: "object"}, nil
-		}
+	if slices.Contains(*d, t) {
+		return &schema{Type: "object"}, nil
 	}
 	*d = append(*d, t)
 	defer func() { *d = (*d)[:len(*d)-1] }()

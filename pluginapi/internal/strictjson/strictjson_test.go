@@ -234,7 +234,8 @@ func TestSchemaText(t *testing.T) {
 
 func TestSchemaRefusesWhatCannotBeConfigured(t *testing.T) {
 	for _, bad := range []any{
-		config{}, 3, (*config)(nil),
+		config{},
+		3, (*config)(nil),
 		&struct{ F func() }{}, &struct{ M map[int]string }{}, &struct{ L []chan int }{},
 		&struct{ M map[string]func() }{}, &struct{ S struct{ C complex64 } }{},
 	} {
