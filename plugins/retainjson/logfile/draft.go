@@ -30,7 +30,7 @@ type place struct{ off, size int64 }
 func (d *draft) copyMessages(ctx context.Context, tolerant bool) error {
 	sortSpots(d.messages)
 	d.moved = make([]place, 0, len(d.messages))
-	lines := lineReader{file: d.from}
+	lines := lineReader{file: d.from, end: d.start}
 	for i, sp := range d.messages {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()

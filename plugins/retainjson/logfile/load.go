@@ -34,11 +34,11 @@ func (s *Store) Snapshot(ctx context.Context, record func(pluginapi.Record) erro
 		revisions[i] = sp.entry.rev
 	}
 	revision := s.index.revision
-	file := s.acquire()
+	file, end := s.acquire(), s.end
 	s.mu.Unlock()
 
 	sortSpots(messages)
-	err := readRecords(ctx, file, messages, record)
+	err := readRecords(ctx, &lineReader{file: file, end: end}, messages, record)
 	for i, sp := range dead {
 		if err != nil || tombstone == nil {
 			break
@@ -51,8 +51,7 @@ func (s *Store) Snapshot(ctx context.Context, record func(pluginapi.Record) erro
 	return revision, err
 }
 
-func readRecords(ctx context.Context, file File, spots []spot, yield func(pluginapi.Record) error) error {
-	lines := lineReader{file: file}
+func readRecords(ctx context.Context, lines *lineReader, spots []spot, yield func(pluginapi.Record) error) error {
 	for _, sp := range spots {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -75,6 +74,7 @@ func readRecords(ctx context.Context, file File, spots []spot, yield func(plugin
 // lineReader reads lines at ascending offsets through a window.
 type lineReader struct {
 	file   io.ReaderAt
+	end    int64 // nothing is read behind it
 	window []byte
 	off    int64 // of the window
 }
@@ -98,7 +98,7 @@ func (r *lineReader) read(off, size int64) ([]byte, error) {
 }
 
 func (r *lineReader) fill(off, size int64) error {
-	want := int(max(size, windowSize))
+	want := int(max(size, min(windowSize, r.end-off)))
 	if cap(r.window) < want {
 		r.window = make([]byte, want)
 	}

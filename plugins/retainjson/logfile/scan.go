@@ -31,7 +31,7 @@ type lineScanner struct {
 }
 
 func newLineScanner(f io.ReaderAt, size int64) *lineScanner {
-	return &lineScanner{r: bufio.NewReaderSize(io.NewSectionReader(f, 0, size), 256<<10)}
+	return &lineScanner{r: bufio.NewReaderSize(io.NewSectionReader(f, 0, size), int(min(size, windowSize)))}
 }
 
 // next returns io.EOF after the last line.

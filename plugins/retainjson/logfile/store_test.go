@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,8 +81,8 @@ func contents(t *testing.T, s *Store) map[string]string {
 
 func wantContents(t *testing.T, s *Store, want map[string]string) {
 	t.Helper()
-	if diff := cmp.Diff(want, contents(t, s)); diff != "" {
-		t.Errorf("contents (-want +got):\n%s", diff)
+	if got := contents(t, s); !maps.Equal(want, got) {
+		t.Errorf("contents (-want +got):\n%s", cmp.Diff(want, got))
 	}
 }
 
