@@ -37,10 +37,11 @@ const (
 type coalescer struct {
 	conn  grpc.ClientConnInterface
 	stats *streamStats
-	// distrust is told when the plugin gives nothing but illegal answers.
-	distrust func(error)
-	stop     context.CancelFunc
-	ended    chan struct{} // closed when run has returned
+	// fault is told of every stream that ended with an illegal answer, and how
+	// many did in a row.
+	fault func(cause error, inARow int)
+	stop  context.CancelFunc
+	ended chan struct{} // closed when run has returned
 
 	// wake holds a token when run may have something to do.
 	wake chan struct{}
@@ -63,9 +64,9 @@ type streamStats struct {
 }
 
 // newCoalescer makes a coalescer; it does nothing before start.
-func newCoalescer(conn grpc.ClientConnInterface, stats *streamStats, distrust func(error)) *coalescer {
+func newCoalescer(conn grpc.ClientConnInterface, stats *streamStats, fault func(error, int)) *coalescer {
 	return &coalescer{
-		conn: conn, stats: stats, distrust: distrust,
+		conn: conn, stats: stats, fault: fault,
 		ended: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 }

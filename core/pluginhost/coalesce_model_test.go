@@ -114,7 +114,7 @@ var modelClients = []*hook.Client{nil, client(1), client(2)}
 func TestCoalescerModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{t: t, conn: newFakeConn(), passed: make(map[string]bool)}
-		m.c = newCoalescer(m.conn, new(streamStats), func(error) {})
+		m.c = newCoalescer(m.conn, new(streamStats), func(error, int) {})
 		m.c.start()
 		defer m.c.close()
 		t.Repeat(map[string]func(*rapid.T){

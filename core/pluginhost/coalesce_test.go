@@ -1,94 +1,19 @@
 package pluginhost
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
-
-type (
-	streamRequest  = pluginv1.InterceptStreamRequest
-	streamResponse = pluginv1.InterceptStreamResponse
-	serverStream   = grpc.BidiStreamingServer[streamRequest, streamResponse]
-)
-
-// lockedStream may be sent on by many goroutines.
-type lockedStream struct {
-	serverStream
-	mu sync.Mutex
-}
-
-func (s *lockedStream) Send(r *streamResponse) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.serverStream.Send(r)
-}
-
-// deadline bounds what a test waits for and never expects to wait for.
-func deadline(t testing.TB) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-func intercept(t testing.TB, r *rig, b *hook.Batch) error {
-	t.Helper()
-	return r.facades().interceptor.Intercept(deadline(t), b)
-}
-
-// going calls Intercept in a goroutine; the channel gives its error.
-func going(ctx context.Context, r *rig, b *hook.Batch) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- r.facades().interceptor.Intercept(ctx, b) }()
-	return done
-}
-
-// receive is a channel receive that fails the test rather than hang.
-func receive[T any](t testing.TB, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(20 * time.Second):
-		t.Fatal("nothing came in 20 s")
-		panic("unreachable")
-	}
-}
-
-// eventually polls what only another goroutine can bring about.
-func eventually(t testing.TB, what string, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !f(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not in 20 s: %s", what)
-		}
-	}
-}
-
-// wantErrors checks which of package hook's errors err wraps: these and no
-// other.
-func wantErrors(t testing.TB, err error, want ...error) {
-	t.Helper()
-	for _, e := range []error{hook.ErrUnavailable, hook.ErrLost, hook.ErrTimeout, hook.ErrProtocol} {
-		if errors.Is(err, e) != slices.Contains(want, e) {
-			t.Errorf("errors.Is(%q, %q) = %v", err, e, errors.Is(err, e))
-		}
-	}
-}
 
 func TestInterceptPassesUnchanged(t *testing.T) {
 	var got []*streamRequest

@@ -1,21 +1,16 @@
 package pluginhost
 
 import (
-	"context"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/gatehouse-mqtt/gatehouse/core/hook"
-	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -94,87 +89,4 @@ func serveUnix(t testing.TB, server *grpc.Server, dial ...grpc.DialOption) *grpc
 		_ = os.RemoveAll(dir)
 	})
 	return conn
-}
-
-// streamFunc is one InterceptStream call of a fake plugin.
-type streamFunc func(grpc.BidiStreamingServer[pluginv1.InterceptStreamRequest, pluginv1.InterceptStreamResponse]) error
-
-// fakeInterceptor serves interception with functions.
-type fakeInterceptor struct {
-	pluginv1.UnimplementedMessageInterceptorServiceServer
-	stream streamFunc
-	unary  func(context.Context, *pluginv1.InterceptRequest) (*pluginv1.InterceptResponse, error)
-}
-
-func (f *fakeInterceptor) InterceptStream(s grpc.BidiStreamingServer[pluginv1.InterceptStreamRequest, pluginv1.InterceptStreamResponse]) error {
-	return f.stream(s)
-}
-
-func (f *fakeInterceptor) Intercept(ctx context.Context, r *pluginv1.InterceptRequest) (*pluginv1.InterceptResponse, error) {
-	return f.unary(ctx, r)
-}
-
-// streaming is a plugin that intercepts on a stream.
-func streaming(f streamFunc) fakePlugin {
-	return fakePlugin{
-		register: func(s *grpc.Server) {
-			pluginv1.RegisterMessageInterceptorServiceServer(s, &fakeInterceptor{stream: f})
-		},
-		capabilities: &pluginv1.Capabilities{InterceptStream: true},
-	}
-}
-
-// answering is a stream on which every frame is answered by f; nil is no answer.
-func answering(f func(*pluginv1.InterceptStreamRequest) *pluginv1.InterceptStreamResponse) streamFunc {
-	return func(s grpc.BidiStreamingServer[pluginv1.InterceptStreamRequest, pluginv1.InterceptStreamResponse]) error {
-		for {
-			request, err := s.Recv()
-			if err == io.EOF {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if response := f(request); response != nil {
-				if err := s.Send(response); err != nil {
-					return err
-				}
-			}
-		}
-	}
-}
-
-// passAll lets every call of a frame pass.
-func passAll(r *pluginv1.InterceptStreamRequest) *pluginv1.InterceptStreamResponse {
-	return &pluginv1.InterceptStreamResponse{Passed: passed(r.Calls)}
-}
-
-func passed(calls []*pluginv1.Call) []*pluginv1.SeqRange {
-	if len(calls) == 0 {
-		return nil
-	}
-	return []*pluginv1.SeqRange{{FirstSeq: calls[0].Seq, Count: uint32(len(calls))}}
-}
-
-// publish is a batch of messages of one client.
-func publish(c *hook.Client, messages ...*mqtt.Message) *hook.Batch {
-	b := &hook.Batch{Point: hook.PointPublish}
-	for _, m := range messages {
-		b.Calls = append(b.Calls, &hook.Call{Client: c, Message: m})
-	}
-	return b
-}
-
-func client(id uint64) *hook.Client {
-	return &hook.Client{
-		ConnectionID: id, ID: "sensor-in-the-garden-" + string(rune('a'+id%26)), Username: "garden",
-		Version: mqtt.V5, PeerAddress: "192.0.2.17:40123", Listener: "tcp",
-	}
-}
-
-func message(topic, payload string) *mqtt.Message {
-	return &mqtt.Message{
-		Topic: topic, Payload: []byte(payload), QoS: mqtt.AtLeastOnce,
-		Publisher: "sensor-in-the-garden-a", Created: time.Unix(1_700_000_000, 0),
-	}
 }

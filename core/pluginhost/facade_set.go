@@ -52,7 +52,7 @@ func (f *facades) bind(in *instance) error {
 	}
 	b := newBinding(in, newPayloadPlan(list))
 	if in.init.GetCapabilities().GetInterceptStream() {
-		b.coalescer = newCoalescer(in.conn, &f.intercepts, func(cause error) { f.distrust(in, cause) })
+		b.coalescer = newCoalescer(in.conn, &f.intercepts, func(cause error, inARow int) { f.fault(in, cause, inARow) })
 		b.coalescer.start()
 	}
 	if in.init.GetCapabilities().GetObserveStream() {
@@ -62,10 +62,17 @@ func (f *facades) bind(in *instance) error {
 	return nil
 }
 
-// distrust gives up an instance whose answers make no sense.
-func (f *facades) distrust(in *instance, cause error) {
-	f.log.Error("interceptor keeps giving illegal answers", slog.Any("error", cause))
-	in.fail(fmt.Errorf("it keeps giving illegal answers: %w", cause))
+// maxFaults is how many streams in a row may end with an illegal answer before
+// the plugin is given up.
+const maxFaults = 5
+
+// fault is told of a stream that ended with an illegal answer. The pause between
+// streams keeps it from filling the log.
+func (f *facades) fault(in *instance, cause error, inARow int) {
+	f.log.Warn("interceptor gave an illegal answer, its stream is closed", slog.Any("error", cause))
+	if inARow >= maxFaults {
+		in.fail(fmt.Errorf("it keeps giving illegal answers: %w", cause))
+	}
 }
 
 // unbind ends every outstanding call to in with [hook.ErrLost], or, if it was
