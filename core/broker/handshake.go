@@ -351,6 +351,6 @@ func (c *conn) afterConnect() {
 	if b.hooks.Observes(hook.Connected) {
 		b.emit(c.client, &hook.Event{Kind: hook.Connected})
 	}
-	c.w.kick()
+	c.w.connected()
 	c.handleEarly()
 }

@@ -34,6 +34,7 @@ type writer struct {
 	leaving bool // the last deadline is set
 	stopped bool // no further start
 	failed  bool // the network gave up: nothing is written any more
+	open    bool // the client is connected: messages may follow the answers
 	last    bool // the last answer is queued: no message after it
 	idle    chan struct{}
 	room    chan struct{} // not nil: closed when control was taken
@@ -81,6 +82,15 @@ func (w *writer) sendLast(p packet.Packet) {
 	w.mu.Lock()
 	w.last = true
 	w.mu.Unlock()
+}
+
+// connected lets messages be written; what the writer looks at is set by now,
+// also if it has run before, for enhanced authentication.
+func (w *writer) connected() {
+	w.mu.Lock()
+	w.open = true
+	w.mu.Unlock()
+	w.kick()
 }
 
 // kick makes sure that what is queued gets written. It does not block and may
@@ -222,9 +232,9 @@ func (w *writer) collect(buf []byte) []byte {
 		w.control = w.control[:0]
 	}
 	w.releaseRoom()
-	last := w.last
+	silent := w.last || !w.open
 	w.mu.Unlock()
-	if last || w.c.client == nil {
+	if silent {
 		return buf
 	}
 	now := time.Now()
