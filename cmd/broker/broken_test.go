@@ -17,6 +17,7 @@ import (
 // brokenPlugins are programs that are no good plugins, by what is wrong with
 // them.
 var brokenPlugins = map[string]func(){
+	"mangled": func() { os.Exit(2) }, // does not even describe itself
 	"exits":   func() { describeOr("exits", func() { fmt.Fprintln(os.Stderr, "no licence found"); os.Exit(3) }) },
 	"babbles": func() { describeOr("babbles", func() { fmt.Println("hello, I am a web server"); select {} }) },
 	"old":     func() { describeOr("old", func() { fmt.Println("1|99|unix|/nowhere|grpc"); select {} }) },
@@ -76,6 +77,7 @@ func (*watches) Observe(context.Context, []pluginapi.Event, uint64) error { retu
 // and the plugin's hooks follow their policy.
 func TestBrokenPlugins(t *testing.T) {
 	for name, want := range map[string]string{
+		"mangled": `"describe" failed: exit status 2`,
 		"exits":   `exited with status 3 before its handshake; its last output was "no licence found"`,
 		"babbles": `did not print its handshake within 1s, and printed "hello, I am a web server" instead`,
 		"old":     "speaks plugin protocol version 99, and this broker speaks 1",

@@ -16,8 +16,11 @@ import (
 func (h *Host) bindings() Bindings {
 	var b Bindings
 	for _, s := range h.supervisors {
-		services, _ := s.services()
-		if services.validator {
+		services, known := s.services()
+		// A plugin of which nothing is known may be the one that decides who
+		// may connect: until it is known, its policy is that of a validator.
+		// Leaving it out would let everyone in because a file is broken.
+		if services.validator || !known {
 			b.Validators = append(b.Validators, hook.ValidatorEntry{
 				Name: s.Name, Validator: s.slot.facades.validator,
 				Policy: s.Validator, Counters: s.validatorCalls,
