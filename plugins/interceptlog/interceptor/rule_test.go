@@ -50,48 +50,84 @@ func TestActions(t *testing.T) {
 		in      *pluginapi.Message
 		want    func(m *pluginapi.Message) // nil: unchanged
 	}{
-		{"text", `{"set_payload":{"text":"{client}"}}`, message("a", "x"),
-			func(m *pluginapi.Message) { setText(m, "{client}") }},
-		{"template", `{"set_payload":{"template":"{{{client}|{user}|{topic}}}"}}`, message("a/b", "x"),
-			func(m *pluginapi.Message) { setText(m, "{sensor-1|anna|a/b}") }},
-		{"base64", `{"set_payload":{"base64":"AP8="}}`, message("a", "x", func(m *pluginapi.Message) { m.PayloadIsUTF8 = &utf8 }),
-			func(m *pluginapi.Message) { setText(m, "\x00\xff"); m.PayloadIsUTF8 = nil }},
-		{"empty", `{"set_payload":{"text":""}}`, message("a", "x"),
-			func(m *pluginapi.Message) { setText(m, "") }},
-		{"field", `{"set_json":{"path":"meta.from","value":"{client} \"{user}\""}}`, message("a", `{"v":1.0}`),
-			func(m *pluginapi.Message) { setText(m, `{"v":1.0,"meta":{"from":"sensor-1 \"anna\""}}`) }},
-		{"object", `{"set_json":{"path":"m","value":{"c":"{client}","n":[1.50,true,"{topic.2}"],"t":"{unix_ms}"}}}`, message("a/b", `{}`),
+		{
+			"text", `{"set_payload":{"text":"{client}"}}`, message("a", "x"),
+			func(m *pluginapi.Message) { setText(m, "{client}") },
+		},
+		{
+			"template", `{"set_payload":{"template":"{{{client}|{user}|{topic}}}"}}`, message("a/b", "x"),
+			func(m *pluginapi.Message) { setText(m, "{sensor-1|anna|a/b}") },
+		},
+		{
+			"base64", `{"set_payload":{"base64":"AP8="}}`, message("a", "x", func(m *pluginapi.Message) { m.PayloadIsUTF8 = &utf8 }),
+			func(m *pluginapi.Message) { setText(m, "\x00\xff"); m.PayloadIsUTF8 = nil },
+		},
+		{
+			"empty", `{"set_payload":{"text":""}}`, message("a", "x"),
+			func(m *pluginapi.Message) { setText(m, "") },
+		},
+		{
+			"field", `{"set_json":{"path":"meta.from","value":"{client} \"{user}\""}}`, message("a", `{"v":1.0}`),
+			func(m *pluginapi.Message) { setText(m, `{"v":1.0,"meta":{"from":"sensor-1 \"anna\""}}`) },
+		},
+		{
+			"object", `{"set_json":{"path":"m","value":{"c":"{client}","n":[1.50,true,"{topic.2}"],"t":"{unix_ms}"}}}`, message("a/b", `{}`),
 			func(m *pluginapi.Message) {
 				setText(m, `{"m":{"c":"sensor-1","n":[1.50,true,"b"],"t":1772368200123}}`)
-			}},
-		{"delete", `{"delete_json":"secret"}`, message("a", `{"secret":"x", "v":1}`),
-			func(m *pluginapi.Message) { setText(m, `{"v":1}`) }},
-		{"timestamp", `{"add_timestamp":{"path":"at"}}`, message("a", `{"v":1}`),
-			func(m *pluginapi.Message) { setText(m, `{"v":1,"at":"2026-03-01T12:30:00.123Z"}`) }},
-		{"unix", `{"add_timestamp":{"path":"at","format":"unix"}}`, message("a", `{"at":0}`),
-			func(m *pluginapi.Message) { setText(m, `{"at":1772368200}`) }},
-		{"unix_ms", `{"add_timestamp":{"path":"at","format":"unix_ms"}}`, message("a", `{}`),
-			func(m *pluginapi.Message) { setText(m, `{"at":1772368200123}`) }},
-		{"two edits", `{"set_json":{"path":"b","value":2}},{"delete_json":"a"}`, message("a", `{"a":1}`),
-			func(m *pluginapi.Message) { setText(m, `{"b":2}`) }},
-		{"edit what was set", `{"set_payload":{"text":"{}"}},{"set_json":{"path":"a","value":1}}`, message("a", "no json"),
-			func(m *pluginapi.Message) { setText(m, `{"a":1}`) }},
+			},
+		},
+		{
+			"delete", `{"delete_json":"secret"}`, message("a", `{"secret":"x", "v":1}`),
+			func(m *pluginapi.Message) { setText(m, `{"v":1}`) },
+		},
+		{
+			"timestamp", `{"add_timestamp":{"path":"at"}}`, message("a", `{"v":1}`),
+			func(m *pluginapi.Message) { setText(m, `{"v":1,"at":"2026-03-01T12:30:00.123Z"}`) },
+		},
+		{
+			"unix", `{"add_timestamp":{"path":"at","format":"unix"}}`, message("a", `{"at":0}`),
+			func(m *pluginapi.Message) { setText(m, `{"at":1772368200}`) },
+		},
+		{
+			"unix_ms", `{"add_timestamp":{"path":"at","format":"unix_ms"}}`, message("a", `{}`),
+			func(m *pluginapi.Message) { setText(m, `{"at":1772368200123}`) },
+		},
+		{
+			"two edits", `{"set_json":{"path":"b","value":2}},{"delete_json":"a"}`, message("a", `{"a":1}`),
+			func(m *pluginapi.Message) { setText(m, `{"b":2}`) },
+		},
+		{
+			"edit what was set", `{"set_payload":{"text":"{}"}},{"set_json":{"path":"a","value":1}}`, message("a", "no json"),
+			func(m *pluginapi.Message) { setText(m, `{"a":1}`) },
+		},
 		{"no json", `{"set_qos":0},{"set_json":{"path":"b","value":2}}`, message("a", `{"a":`), nil},
 		{"no object", `{"set_qos":0},{"set_json":{"path":"b.c","value":2}}`, message("a", `{"b":1}`), nil},
-		{"topic", `{"set_topic":"new/{topic.2}/{client}/{topic.3+}"}`, message("a/b/c/d", "x"),
-			func(m *pluginapi.Message) { m.Topic = "new/b/sensor-1/c/d" }},
-		{"topic with what is not there", `{"set_topic":"new/{topic.9}/{topic.7+}"}`, message("a", "x"),
-			func(m *pluginapi.Message) { m.Topic = "new//" }},
+		{
+			"topic", `{"set_topic":"new/{topic.2}/{client}/{topic.3+}"}`, message("a/b/c/d", "x"),
+			func(m *pluginapi.Message) { m.Topic = "new/b/sensor-1/c/d" },
+		},
+		{
+			"topic with what is not there", `{"set_topic":"new/{topic.9}/{topic.7+}"}`, message("a", "x"),
+			func(m *pluginapi.Message) { m.Topic = "new//" },
+		},
 		{"qos", `{"set_qos":2}`, message("a", "x"), func(m *pluginapi.Message) { m.QoS = 2 }},
 		{"retain", `{"set_retain":true}`, message("a", "x"), func(m *pluginapi.Message) { m.Retain = true }},
-		{"no retain", `{"set_retain":false}`, message("a", "x", func(m *pluginapi.Message) { m.Retain = true }),
-			func(m *pluginapi.Message) { m.Retain = false }},
-		{"set a property", `{"set_user_property":{"key":"k","value":"{unix}"}}`, message("a", "x", props("a", "1", "k", "2", "b", "3", "k", "4")),
-			props("a", "1", "k", "1772368200", "b", "3")},
-		{"set a new property", `{"set_user_property":{"key":"k","value":"v"}}`, message("a", "x", props("a", "1")),
-			props("a", "1", "k", "v")},
-		{"add a property", `{"add_user_property":{"key":"k","value":"{user}"}}`, message("a", "x", props("k", "1")),
-			props("k", "1", "k", "anna")},
+		{
+			"no retain", `{"set_retain":false}`, message("a", "x", func(m *pluginapi.Message) { m.Retain = true }),
+			func(m *pluginapi.Message) { m.Retain = false },
+		},
+		{
+			"set a property", `{"set_user_property":{"key":"k","value":"{unix}"}}`, message("a", "x", props("a", "1", "k", "2", "b", "3", "k", "4")),
+			props("a", "1", "k", "1772368200", "b", "3"),
+		},
+		{
+			"set a new property", `{"set_user_property":{"key":"k","value":"v"}}`, message("a", "x", props("a", "1")),
+			props("a", "1", "k", "v"),
+		},
+		{
+			"add a property", `{"add_user_property":{"key":"k","value":"{user}"}}`, message("a", "x", props("k", "1")),
+			props("k", "1", "k", "anna"),
+		},
 		{"remove a property", `{"remove_user_property":"k"}`, message("a", "x", props("k", "1", "a", "2", "k", "3")), props("a", "2")},
 		{"remove no property", `{"remove_user_property":"k"}`, message("a", "x"), nil},
 	}
@@ -301,24 +337,40 @@ func TestInterest(t *testing.T) {
 		want        []pluginapi.Interest
 	}{
 		{"none", `[]`, nil},
-		{"only what is needed", `[{"match":{"topic":["a/#","b"]},"actions":[{"set_qos":0}]},{"match":{"topic":"b"},"actions":[{"drop":true}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a/#", "b"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldQoS}}}},
-		{"all topics", `[{"match":{"topic":"a"},"actions":[{"drop":true}]},{"actions":[{"set_topic":"x/{topic}"}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldTopic}}}},
-		{"payload", `[{"match":{"topic":"a","origin":"will"},"actions":[{"add_timestamp":{"path":"t"}},{"set_retain":true}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadFull, Origins: []pluginapi.Origin{pluginapi.FromWill},
-				MayChange: []pluginapi.Field{pluginapi.FieldPayload, pluginapi.FieldRetain}}}},
-		{"a new payload needs not the old", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"text":"x"}}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldPayload}}}},
-		{"no payload needs the old", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"text":""}}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadFull, MayChange: []pluginapi.Field{pluginapi.FieldPayload}}}},
-		{"binary", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"base64":"/w=="}}]}]`,
-			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldPayload, pluginapi.FieldContentType}}}},
-		{"other hooks", `[{"on":"deliver","match":{"topic":"d"},"actions":[{"add_user_property":{"key":"k","value":"v"}}]},{"on":"subscribe","match":{"topic":"s"},"actions":[{"set_topic":"x"},{"set_qos":0}]}]`,
+		{
+			"only what is needed", `[{"match":{"topic":["a/#","b"]},"actions":[{"set_qos":0}]},{"match":{"topic":"b"},"actions":[{"drop":true}]}]`,
+			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a/#", "b"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldQoS}}},
+		},
+		{
+			"all topics", `[{"match":{"topic":"a"},"actions":[{"drop":true}]},{"actions":[{"set_topic":"x/{topic}"}]}]`,
+			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldTopic}}},
+		},
+		{
+			"payload", `[{"match":{"topic":"a","origin":"will"},"actions":[{"add_timestamp":{"path":"t"}},{"set_retain":true}]}]`,
+			[]pluginapi.Interest{{
+				Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadFull, Origins: []pluginapi.Origin{pluginapi.FromWill},
+				MayChange: []pluginapi.Field{pluginapi.FieldPayload, pluginapi.FieldRetain},
+			}},
+		},
+		{
+			"a new payload needs not the old", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"text":"x"}}]}]`,
+			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldPayload}}},
+		},
+		{
+			"no payload needs the old", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"text":""}}]}]`,
+			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadFull, MayChange: []pluginapi.Field{pluginapi.FieldPayload}}},
+		},
+		{
+			"binary", `[{"match":{"topic":"a"},"actions":[{"set_payload":{"base64":"/w=="}}]}]`,
+			[]pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"a"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldPayload, pluginapi.FieldContentType}}},
+		},
+		{
+			"other hooks", `[{"on":"deliver","match":{"topic":"d"},"actions":[{"add_user_property":{"key":"k","value":"v"}}]},{"on":"subscribe","match":{"topic":"s"},"actions":[{"set_topic":"x"},{"set_qos":0}]}]`,
 			[]pluginapi.Interest{
 				{Hook: pluginapi.HookSubscribe, Filters: []string{"s"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldSubscription, pluginapi.FieldQoS}},
 				{Hook: pluginapi.HookDeliver, Filters: []string{"d"}, Payload: pluginapi.PayloadNone, MayChange: []pluginapi.Field{pluginapi.FieldUserProperties}},
-			}},
+			},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -81,27 +81,45 @@ func TestLines(t *testing.T) {
 		{"disconnected", `{"fields":["client","by","code","reason"]}`, event(pluginapi.EventDisconnected, func(e *pluginapi.Event) {
 			e.Disconnect, e.Code, e.Reason = pluginapi.ByServer, pluginapi.KeepAliveTimeout, "silent for 90s"
 		}), `{"time":"2026-03-01T12:30:00.123456789Z","event":"disconnected","client":"sensor-1","by":"server","code":"keep alive timeout","reason":"silent for 90s"}`},
-		{"published", `{"payload":"full"}`, event(pluginapi.EventPublished, withMessage(full)),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","client":"sensor-1","connection":7,"seq":3,"topic":"a/b","qos":1,"retain":true,"size":4,"payload":"21.5","origin":"client","publisher":"sensor-1","content_type":"text/plain","response_topic":"re","correlation":"AQ==","expiry":60,"user_properties":[["k","1"],["k","2"]]}`},
-		{"order of fields", `{"fields":["size","topic"]}`, event(pluginapi.EventPublished, withMessage(full)),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","size":4,"topic":"a/b"}`},
-		{"head", `{"payload":"head","payload_head":2,"fields":["payload","size"]}`, event(pluginapi.EventPublished, withMessage(full)),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"21","size":4}`},
-		{"cut in a character", `{"payload":"head","fields":["payload","size"]}`, event(pluginapi.EventPublished, withMessage(cut)),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"gr","size":1000}`},
-		{"binary", `{"payload":"full","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "\x00\xff"))),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload_base64":"AP8="}`},
-		{"base64", `{"payload":"full","encoding":"base64","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "x"))),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload_base64":"eA=="}`},
-		{"text", `{"payload":"full","encoding":"text","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "x\xff"))),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"x` + "\uFFFD" + `"}`},
-		{"no payload", `{"fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(full)),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published"}`},
+		{
+			"published", `{"payload":"full"}`, event(pluginapi.EventPublished, withMessage(full)),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","client":"sensor-1","connection":7,"seq":3,"topic":"a/b","qos":1,"retain":true,"size":4,"payload":"21.5","origin":"client","publisher":"sensor-1","content_type":"text/plain","response_topic":"re","correlation":"AQ==","expiry":60,"user_properties":[["k","1"],["k","2"]]}`,
+		},
+		{
+			"order of fields", `{"fields":["size","topic"]}`, event(pluginapi.EventPublished, withMessage(full)),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","size":4,"topic":"a/b"}`,
+		},
+		{
+			"head", `{"payload":"head","payload_head":2,"fields":["payload","size"]}`, event(pluginapi.EventPublished, withMessage(full)),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"21","size":4}`,
+		},
+		{
+			"cut in a character", `{"payload":"head","fields":["payload","size"]}`, event(pluginapi.EventPublished, withMessage(cut)),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"gr","size":1000}`,
+		},
+		{
+			"binary", `{"payload":"full","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "\x00\xff"))),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload_base64":"AP8="}`,
+		},
+		{
+			"base64", `{"payload":"full","encoding":"base64","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "x"))),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload_base64":"eA=="}`,
+		},
+		{
+			"text", `{"payload":"full","encoding":"text","fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(message("a", "x\xff"))),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published","payload":"x` + "\uFFFD" + `"}`,
+		},
+		{
+			"no payload", `{"fields":["payload"]}`, event(pluginapi.EventPublished, withMessage(full)),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"published"}`,
+		},
 		{"subscribed", `{"fields":["filter","subscription_qos"]}`, event(pluginapi.EventSubscribed, func(e *pluginapi.Event) {
 			e.Subscription = &pluginapi.Subscription{Filter: "a/#", QoS: 2}
 		}), `{"time":"2026-03-01T12:30:00.123456789Z","event":"subscribed","filter":"a/#","subscription_qos":2}`},
-		{"dropped", `{"fields":["cause"]}`, event(pluginapi.EventDropped, func(e *pluginapi.Event) { e.Cause = "queue_full" }),
-			`{"time":"2026-03-01T12:30:00.123456789Z","event":"dropped","cause":"queue_full"}`},
+		{
+			"dropped", `{"fields":["cause"]}`, event(pluginapi.EventDropped, func(e *pluginapi.Event) { e.Cause = "queue_full" }),
+			`{"time":"2026-03-01T12:30:00.123456789Z","event":"dropped","cause":"queue_full"}`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -266,16 +284,26 @@ func TestLogThatCannotBeWritten(t *testing.T) {
 
 func TestLogInterest(t *testing.T) {
 	tests := map[string]pluginapi.Interest{
-		`{"enabled":false}`: {Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
-			Events: []pluginapi.EventKind{pluginapi.EventWillSent}, Filters: []string{"$gatehouse/nothing"}},
-		`{"events":["published","dropped"],"topics":["a/#"]}`: {Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
-			Events: []pluginapi.EventKind{pluginapi.EventPublished, pluginapi.EventDropped}, Filters: []string{"a/#"}},
-		`{"events":["published"],"payload":"head","payload_head":9}`: {Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadHead, HeadSize: 9,
-			Events: []pluginapi.EventKind{pluginapi.EventPublished}},
-		`{"events":["published"],"payload":"full"}`: {Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadFull,
-			Events: []pluginapi.EventKind{pluginapi.EventPublished}},
-		`{"events":["published"],"payload":"full","fields":["topic"]}`: {Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
-			Events: []pluginapi.EventKind{pluginapi.EventPublished}},
+		`{"enabled":false}`: {
+			Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
+			Events: []pluginapi.EventKind{pluginapi.EventWillSent}, Filters: []string{"$gatehouse/nothing"},
+		},
+		`{"events":["published","dropped"],"topics":["a/#"]}`: {
+			Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
+			Events: []pluginapi.EventKind{pluginapi.EventPublished, pluginapi.EventDropped}, Filters: []string{"a/#"},
+		},
+		`{"events":["published"],"payload":"head","payload_head":9}`: {
+			Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadHead, HeadSize: 9,
+			Events: []pluginapi.EventKind{pluginapi.EventPublished},
+		},
+		`{"events":["published"],"payload":"full"}`: {
+			Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadFull,
+			Events: []pluginapi.EventKind{pluginapi.EventPublished},
+		},
+		`{"events":["published"],"payload":"full","fields":["topic"]}`: {
+			Hook: pluginapi.HookEvent, Payload: pluginapi.PayloadNone,
+			Events: []pluginapi.EventKind{pluginapi.EventPublished},
+		},
 	}
 	for config, want := range tests {
 		if diff := cmp.Diff(want, logConfig(t, config).interest()); diff != "" {

@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -44,10 +45,8 @@ func ParsePath(s string) (Path, error) {
 		}
 	}
 	path = append(path, name.String())
-	for _, p := range path {
-		if p == "" {
-			return nil, errors.New("a name in the path is empty")
-		}
+	if slices.Contains(path, "") {
+		return nil, errors.New("a name in the path is empty")
 	}
 	return path, nil
 }

@@ -47,7 +47,7 @@ func TestTornTail(t *testing.T) {
 		[]pluginapi.Change{put1("b", "2", 2), put1("c", "3", 3), del("a", 4)})
 	first := bytes.Index(file, []byte(`{"batch"`))
 	begin := bytes.IndexByte(file, '\n') + 1
-	for size := range len(file) {
+	for size := range file {
 		var log bytes.Buffer
 		d := diskWith(bytes.Clone(file[:size]))
 		o := onDisk(d)
@@ -162,12 +162,12 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 	}
 	head := seal(`{"format":"gatehouse-retained","schema":1,"revision":0,"floor":0}`)
 	tests := map[string]struct{ file, err string }{
-		"newer schema":   {seal(`{"format":"gatehouse-retained","schema":2}`), "schema 2, known is 1"},
-		"no schema":      {seal(`{"format":"gatehouse-retained"}`), "schema 0, known is 1"},
-		"other format":   {seal(`{"format":"other","schema":1}`), "does not name the format"},
-		"a JSON array":   {"[{\"Topic\":\"a\"}]\n", "it is a JSON array"},
-		"new operation":  {head + seal(`{"op":"merge","rev":1,"topic":"a"}`), `unknown operation "merge"`},
-		"not an object":  {head + seal(`{"op":7}`), "is not a record"},
+		"newer schema":  {seal(`{"format":"gatehouse-retained","schema":2}`), "schema 2, known is 1"},
+		"no schema":     {seal(`{"format":"gatehouse-retained"}`), "schema 0, known is 1"},
+		"other format":  {seal(`{"format":"other","schema":1}`), "does not name the format"},
+		"a JSON array":  {"[{\"Topic\":\"a\"}]\n", "it is a JSON array"},
+		"new operation": {head + seal(`{"op":"merge","rev":1,"topic":"a"}`), `unknown operation "merge"`},
+		"not an object": {head + seal(`{"op":7}`), "is not a record"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -33,29 +33,33 @@ func (s *status) setDamaged(what string) {
 // setWrite takes the outcome of an Apply, and logs it if it is another than
 // before.
 func (s *status) setWrite(log *slog.Logger, err error) {
-	s.set(&s.write, log, err, "changes cannot be written", "changes can be written again")
+	switch was := s.swap(&s.write, err); {
+	case was == "" && err != nil:
+		log.Error("changes cannot be written", slog.Any("error", err))
+	case was != "" && err == nil:
+		log.Info("changes can be written again")
+	}
 }
 
 // setCompact takes the outcome of a compaction likewise.
 func (s *status) setCompact(log *slog.Logger, err error) {
-	s.set(&s.compact, log, err, "the file cannot be compacted", "the file can be compacted again")
+	switch was := s.swap(&s.compact, err); {
+	case was == "" && err != nil:
+		log.Error("the file cannot be compacted", slog.Any("error", err))
+	case was != "" && err == nil:
+		log.Info("the file can be compacted again")
+	}
 }
 
-func (s *status) set(field *string, log *slog.Logger, err error, bad, good string) {
+// swap puts an error, or none, into a field and returns what was there.
+func (s *status) swap(field *string, err error) (was string) {
 	s.mu.Lock()
-	was := *field
-	*field = ""
+	defer s.mu.Unlock()
+	was, *field = *field, ""
 	if err != nil {
 		*field = err.Error()
 	}
-	now := *field
-	s.mu.Unlock()
-	switch {
-	case was == "" && now != "":
-		log.Error(bad, slog.Any("error", err))
-	case was != "" && now == "":
-		log.Info(good)
-	}
+	return was
 }
 
 // problems returns what is wrong, nil if nothing is.

@@ -166,10 +166,12 @@ func TestEveryFieldSurvives(t *testing.T) {
 	expiry, no, yes := uint32(3600), false, true
 	created := time.Date(2026, 2, 3, 4, 5, 6, 789, time.UTC)
 	messages := []*pluginapi.Message{
-		{Topic: "full", Payload: []byte("21.5 °C <&>\u2028\n"), QoS: 2, Retain: true, PayloadIsUTF8: &yes, Expiry: &expiry,
+		{
+			Topic: "full", Payload: []byte("21.5 °C <&>\u2028\n"), QoS: 2, Retain: true, PayloadIsUTF8: &yes, Expiry: &expiry,
 			ContentType: "text/plain", ResponseTopic: "re/ply", CorrelationData: []byte{0, 1, 2},
 			UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "1"}, {Key: "k", Value: "2"}, {}},
-			Publisher: "client \"1\"", Origin: pluginapi.FromWill, Created: created},
+			Publisher:      "client \"1\"", Origin: pluginapi.FromWill, Created: created,
+		},
 		{Topic: "binary", Payload: []byte{0xff, 0, '\n', '}'}, PayloadIsUTF8: &no, CorrelationData: []byte{}},
 		{Topic: "control", Payload: []byte("\x01"), Origin: pluginapi.FromPlugin},
 		{Topic: "looks/like/the/end", Payload: []byte(`{"crc":"00000000"}`), Origin: pluginapi.Origin(9)},
