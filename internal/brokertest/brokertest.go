@@ -82,6 +82,22 @@ func Start(t testing.TB, o broker.Options) *Broker {
 // Stop shuts the broker down before the test ends.
 func (b *Broker) Stop() { b.stop() }
 
+// At is a broker that runs already, at a TCP address and perhaps in another
+// process; there is no *broker.Broker in it, and nothing to stop.
+func At(t testing.TB, addr string) *Broker {
+	t.Helper()
+	return &Broker{Addr: addr, t: t, stop: func() {}}
+}
+
+// In is the same broker for a subtest: connections made by way of it end with
+// that test, which their failures belong to.
+func (b *Broker) In(t testing.TB) *Broker {
+	t.Helper()
+	in := *b
+	in.t = t
+	return &in
+}
+
 // Client is one connection to a broker.
 type Client struct {
 	t    testing.TB
@@ -139,6 +155,14 @@ func Resume(p *packet.Connect) {
 	if p.Version == mqtt.V5 {
 		p.SessionExpiry, p.HasSessionExpiry = 3600, true
 	}
+}
+
+// In is the same client for a subtest, which its failures then belong to.
+func (c *Client) In(t testing.TB) *Client {
+	t.Helper()
+	in := *c
+	in.t = t
+	return &in
 }
 
 // Send writes packets in one segment.
