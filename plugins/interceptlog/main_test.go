@@ -75,11 +75,11 @@ func rules(t *testing.T, p hooks) {
 		}
 	}
 	want := []string{
-		`0 success demo/a {"v":1.0,"received_at":"2026-03-01T12:30:00.000Z"} 1 [{from sensor-1}]`,
-		`0 success demo/a no json 1 []`,
-		`2 not authorized closed/a x 1 []`,
-		`0 success new/a/b moved 0 []`,
-		`0 0`, `1`, `0`,
+		`pass success demo/a {"v":1.0,"received_at":"2026-03-01T12:30:00.000Z"} 1 [{from sensor-1}]`,
+		`pass success demo/a no json 1 []`,
+		`refuse not authorized closed/a x 1 []`,
+		`pass success new/a/b moved 0 []`,
+		`pass 0`, `drop`, `pass`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
