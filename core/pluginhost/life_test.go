@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
