@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -56,7 +57,7 @@ func rawStreaming() fakePlugin {
 		register:     func(s *grpc.Server) { registerRaw(s, rawPasser{}) },
 		capabilities: &pluginv1.Capabilities{InterceptStream: true},
 		options: []grpc.ServerOption{
-			grpc.ForceServerCodecV2(codec), grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(window),
+			grpc.ForceServerCodecV2(codec), grpc.InitialWindowSize(pluginapi.WindowSize), grpc.InitialConnWindowSize(pluginapi.WindowSize),
 			grpc.MaxRecvMsgSize(maxMessageBytes),
 		},
 	}

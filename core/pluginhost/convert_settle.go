@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -16,7 +17,9 @@ type outcome struct {
 }
 
 // check says what a verdict means for a call of this kind, or, as an error that
-// wraps [hook.ErrProtocol], why it means nothing. It changes neither.
+// wraps [hook.ErrProtocol], why it means nothing. A verdict that gives a reason
+// but no action is how a plugin says of a single call that it could not decide;
+// that error wraps nothing. check changes neither.
 func (v *verdict) check(point hook.Point, c *hook.Call) (o outcome, err error) {
 	o.verdict.Reason, o.verdict.ServerReference, o.verdict.User = v.reason, v.serverReference, v.user
 	if err = v.checkTexts(); err != nil {
@@ -72,6 +75,11 @@ func (v *verdict) checkAction(point hook.Point) (a hook.CallAction, code mqtt.Re
 	case pluginv1.VerdictAction_VERDICT_ACTION_DISCONNECT:
 		code, err = disconnectCodes.legalCode("DISCONNECT", v.code)
 		return hook.Disconnect, code, err
+	case pluginv1.VerdictAction_VERDICT_ACTION_UNSPECIFIED:
+		if v.reason != "" {
+			return 0, 0, fmt.Errorf("the plugin could not decide: %.300s", v.reason)
+		}
+		return 0, 0, illegal("a verdict without an action")
 	default:
 		return 0, 0, illegal("verdict action %d", v.action)
 	}

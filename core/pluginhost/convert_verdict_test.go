@@ -185,7 +185,7 @@ func TestVerdictCheck(t *testing.T) {
 		verdict verdict
 		want    string // "" if legal
 	}{
-		{"unspecified", hook.PointPublish, verdict{}, "verdict action 0"},
+		{"unspecified", hook.PointPublish, verdict{}, "a verdict without an action"},
 		{"unknown", hook.PointPublish, verdict{action: 5}, "verdict action 5"},
 		{"pass", hook.PointPublish, verdict{action: pass}, ""},
 		{"pass with a reason code", hook.PointPublish, verdict{action: pass, code: 0x87}, "reason code 0x87 together with pass"},
@@ -252,6 +252,15 @@ func TestVerdictCheck(t *testing.T) {
 			wantErrors(t, err, hook.ErrProtocol)
 		})
 	}
+}
+
+// TestVerdictUndecided: the plugin's own error is none of the protocol.
+func TestVerdictUndecided(t *testing.T) {
+	_, err := (&verdict{reason: "no database"}).check(hook.PointPublish, &hook.Call{Message: message("t", "p")})
+	if err == nil || !strings.Contains(err.Error(), "no database") {
+		t.Error(err)
+	}
+	wantErrors(t, err)
 }
 
 func TestMessageChangeApply(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 	"sync"
 
@@ -17,11 +16,6 @@ import (
 )
 
 const (
-	// window is what either side may send ahead of the other's reading. gRPC's
-	// 64 KiB halve the throughput of large payloads; with these the process that
-	// decides, not the window, is the limit.
-	window = 4 << 20
-
 	// maxCallBytes bounds an answer where a call does not say otherwise.
 	maxCallBytes = 16 << 20
 
@@ -29,20 +23,6 @@ const (
 	// knows.
 	maxMessageBytes = maxPayload + 64<<10
 )
-
-// dialOptions are how connections to plugins are made. There is no retry: a
-// call is made again by the hook's policy, which knows whether it may.
-func dialOptions() []grpc.DialOption {
-	return []grpc.DialOption{
-		grpc.WithInitialWindowSize(window),
-		grpc.WithInitialConnWindowSize(window),
-		grpc.WithDisableRetry(),
-		grpc.WithDefaultCallOptions(
-			grpc.MaxCallRecvMsgSize(maxCallBytes),
-			grpc.MaxCallSendMsgSize(math.MaxInt32),
-		),
-	}
-}
 
 // binding is an instance while the facades call in. It knows the calls under
 // way, so that none outlives it.

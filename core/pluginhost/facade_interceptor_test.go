@@ -71,14 +71,14 @@ func TestUnaryInterceptIllegalAnswers(t *testing.T) {
 		return &pluginv1.InterceptResponse{Passed: r}
 	}
 	for want, answer := range map[string]*pluginv1.InterceptResponse{
-		"no answer to call 1":      {},
-		"no answer to call 2":      ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 1}),
-		"an answer to call 3":      ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 3}),
-		"an answer to call 0":      ranges(&pluginv1.SeqRange{Count: 1}),
-		"a second answer to call":  ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 2}, &pluginv1.SeqRange{FirstSeq: 2, Count: 1}),
-		"an answer to call 9":      {Verdicts: []*pluginv1.Verdict{{Seq: 9, Action: 1}}},
-		"verdict action 0":         {Passed: ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 1}).Passed, Verdicts: []*pluginv1.Verdict{{Seq: 2}}},
-		"a second answer to call ": {Verdicts: []*pluginv1.Verdict{{Seq: 1, Action: 1}, {Seq: 1, Action: 1}}},
+		"no answer to call 1":         {},
+		"no answer to call 2":         ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 1}),
+		"an answer to call 3":         ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 3}),
+		"an answer to call 0":         ranges(&pluginv1.SeqRange{Count: 1}),
+		"a second answer to call":     ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 2}, &pluginv1.SeqRange{FirstSeq: 2, Count: 1}),
+		"an answer to call 9":         {Verdicts: []*pluginv1.Verdict{{Seq: 9, Action: 1}}},
+		"a verdict without an action": {Passed: ranges(&pluginv1.SeqRange{FirstSeq: 1, Count: 1}).Passed, Verdicts: []*pluginv1.Verdict{{Seq: 2}}},
+		"a second answer to call ":    {Verdicts: []*pluginv1.Verdict{{Seq: 1, Action: 1}, {Seq: 1, Action: 1}}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			r := newRig(t, deciding(func(context.Context, *pluginv1.InterceptRequest) (*pluginv1.InterceptResponse, error) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
@@ -28,7 +27,6 @@ type fakePlugin struct {
 	capabilities *pluginv1.Capabilities
 	interest     []*pluginv1.HookInterest
 	options      []grpc.ServerOption
-	dial         []grpc.DialOption
 }
 
 var instanceIDs atomic.Uint64
@@ -47,7 +45,7 @@ func (r *rig) start(p fakePlugin) {
 	r.t.Helper()
 	r.server = grpc.NewServer(p.options...)
 	p.register(r.server)
-	conn := serveUnix(r.t, r.server, p.dial...)
+	conn := serveUnix(r.t, r.server)
 	r.in = newInstance(instanceIDs.Add(1), conn, &pluginv1.InitResponse{
 		Name: "fake", Capabilities: p.capabilities, Interest: p.interest,
 	})
@@ -61,7 +59,7 @@ func (r *rig) stop() { r.slot.vacate(r.in, errStopping) }
 func (r *rig) facades() *facades { return r.slot.facades }
 
 // serveUnix serves on a Unix socket, as a plugin does, and connects to it.
-func serveUnix(t testing.TB, server *grpc.Server, dial ...grpc.DialOption) *grpc.ClientConn {
+func serveUnix(t testing.TB, server *grpc.Server) *grpc.ClientConn {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gh") // short: a socket path is limited
 	if err != nil {
@@ -77,8 +75,7 @@ func serveUnix(t testing.TB, server *grpc.Server, dial ...grpc.DialOption) *grpc
 		defer close(served)
 		_ = server.Serve(l)
 	}()
-	options := append(dialOptions(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-	conn, err := grpc.NewClient("unix:"+path, append(options, dial...)...)
+	conn, err := connect("unix", path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

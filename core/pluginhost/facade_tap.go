@@ -84,7 +84,8 @@ func (t *tapStream) open(ctx context.Context) (*tapCall, error) {
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, cancel)
 	cs, err := t.conn.NewStream(streamCtx, &pluginv1.ObserverService_ServiceDesc.Streams[0],
-		pluginv1.ObserverService_ObserveStream_FullMethodName, grpc.ForceCodecV2(codec))
+		pluginv1.ObserverService_ObserveStream_FullMethodName,
+		grpc.ForceCodecV2(codec), grpc.MaxCallRecvMsgSize(maxCallBytes))
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
