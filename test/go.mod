@@ -4,6 +4,8 @@ go 1.26.0
 
 replace github.com/gatehouse-mqtt/gatehouse => ../
 
+require github.com/gatehouse-mqtt/gatehouse v0.0.0
+
 require (
 	github.com/256dpi/gomqtt v0.14.4 // indirect
 	github.com/256dpi/mercury v0.2.0 // indirect
@@ -17,8 +19,8 @@ require (
 	github.com/pmezard/go-difflib v1.0.0 // indirect
 	github.com/rs/xid v1.4.0 // indirect
 	github.com/stretchr/testify v1.11.1 // indirect
-	golang.org/x/net v0.44.0 // indirect
-	golang.org/x/sync v0.17.0 // indirect
+	golang.org/x/net v0.60.0 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	gopkg.in/tomb.v2 v2.0.0-20161208151619-d5d1b5820637 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )
