@@ -157,6 +157,36 @@ func next(t *testing.T, c *brokertest.Client) *packet.Publish {
 	return p
 }
 
+// receive reads n messages that may come before the last was acknowledged, and
+// takes them through all that their QoS asks for.
+func receive(t *testing.T, c *brokertest.Client, n int) []*packet.Publish {
+	t.Helper()
+	var all []*packet.Publish
+	open := 0 // QoS 2 exchanges
+	for len(all) < n || open > 0 {
+		switch p := c.Next().(type) {
+		case *packet.Publish:
+			all = append(all, p)
+			switch p.Message.QoS {
+			case mqtt.AtLeastOnce:
+				c.Send(ack(packet.PUBACK, p.ID))
+			case mqtt.ExactlyOnce:
+				open++
+				c.Send(ack(packet.PUBREC, p.ID))
+			}
+		case *packet.Ack:
+			if p.Kind != packet.PUBREL {
+				t.Fatalf("got %+v", p)
+			}
+			open--
+			c.Send(ack(packet.PUBCOMP, p.ID))
+		default:
+			t.Fatalf("got %+v", p)
+		}
+	}
+	return all
+}
+
 // subscribe sends one SUBSCRIBE and returns the codes of its SUBACK.
 func subscribe(t *testing.T, c *brokertest.Client, subs ...mqtt.Subscription) []mqtt.ReasonCode {
 	t.Helper()
