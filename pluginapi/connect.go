@@ -99,6 +99,15 @@ const (
 	Deny
 )
 
+// String names the word in lower case.
+func (w Word) String() string {
+	names := [...]string{"abstain", "allow", "deny"}
+	if int(w) < len(names) {
+		return names[w]
+	}
+	return "unknown"
+}
+
 // Decision is the answer of a validator; see [Allowed], [Denied] and
 // [NoOpinion]. Fields after ServerReference only count with Allow.
 type Decision struct {

@@ -84,6 +84,15 @@ const (
 	ActionDisconnect
 )
 
+// String names the action in lower case.
+func (a VerdictAction) String() string {
+	names := [...]string{"pass", "drop", "refuse", "disconnect"}
+	if int(a) < len(names) {
+		return names[a]
+	}
+	return "unknown"
+}
+
 // Verdict is the answer to a call; see [Pass], [Drop], [Refuse] and
 // [DisconnectClient]. The zero value lets it pass.
 type Verdict struct {

@@ -1,0 +1,155 @@
+package pluginapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+)
+
+// A whole plugin: who knows the password may use the topics below demo/.
+func Example() {
+	validate := func(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
+		if string(c.Password) != "secret" {
+			return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "wrong password"), nil
+		}
+		return pluginapi.Allowed(pluginapi.Grant{Filter: "demo/#"}), nil
+	}
+	main := func() {
+		pluginapi.Serve(pluginapi.Plugin{Name: "my-auth", Version: "0.1.0", Hooks: pluginapi.ValidatorFunc(validate)})
+	}
+	_ = main
+}
+
+// listConfig is a configuration; the tags become its JSON Schema.
+type listConfig struct {
+	Allow []string      `json:"allow" doc:"client identifiers that may connect" required:"true"`
+	Mode  string        `json:"mode" doc:"what to do with others" enum:"deny,abstain"`
+	Valid time.Duration `json:"valid" doc:"how long a decision holds"`
+}
+
+// list is a plugin with a configuration.
+type list struct{ config listConfig }
+
+func (l *list) ValidateConnection(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
+	for _, id := range l.config.Allow {
+		if id == c.ClientID {
+			return &pluginapi.Decision{Word: pluginapi.Allow, ValidFor: l.config.Valid}, nil
+		}
+	}
+	if l.config.Mode == "abstain" {
+		return pluginapi.NoOpinion(), nil
+	}
+	return pluginapi.Denied(pluginapi.NotAuthorized, "not on the list"), nil
+}
+
+// A plugin with a configuration: Config holds the defaults, Hooks tells which
+// hooks there are before the configuration is known, and New makes the plugin.
+func ExamplePlugin() {
+	plugin := pluginapi.Plugin{
+		Name:    "list",
+		Version: "1.0.0",
+		Config:  &listConfig{Mode: "deny"},
+		Hooks:   (*list)(nil),
+		New: func(_ context.Context, s *pluginapi.Setup) (any, error) {
+			l := new(list)
+			return l, s.Config(&l.config)
+		},
+	}
+	m, err := plugin.Manifest()
+	fmt.Println(m.Name, m.Services, err)
+	// Output: list [gatehouse.plugin.v1.ConnectionValidatorService] <nil>
+}
+
+// A configuration with mistakes: all of them are told, each with its place.
+func ExampleSetup_Config() {
+	c := listConfig{Mode: "deny"}
+	err := pluginapi.NewSetup([]byte(`{"alow": ["a"], "mode": "maybe", "valid": 10}`)).Config(&c)
+	fmt.Println(err)
+	// Output:
+	// /allow: is missing
+	// /mode: must be one of deny, abstain, not "maybe"
+	// /valid: must be a duration such as "10s" or "1m30s"
+	// /alow: unknown key "alow": did you mean "allow"? known keys: allow, mode, valid
+}
+
+// An error of Plugin.New, Plugin.Check or Reconfigure that says where.
+func ExampleConfigError() {
+	check := func(_ context.Context, s *pluginapi.Setup) error {
+		var c listConfig
+		if err := s.Config(&c); err != nil {
+			return err
+		}
+		var errs []error
+		for i, id := range c.Allow {
+			if strings.ContainsAny(id, "+#") {
+				errs = append(errs, pluginapi.ConfigError{Path: fmt.Sprintf("/allow/%d", i), Message: "patterns are not supported"})
+			}
+		}
+		return errors.Join(errs...)
+	}
+	fmt.Println(check(context.Background(), pluginapi.NewSetup([]byte(`{"allow": ["a", "b#", "+"]}`))))
+	// Output:
+	// /allow/1: patterns are not supported
+	// /allow/2: patterns are not supported
+}
+
+// An interceptor changes the message that it is given.
+func ExamplePublishFunc() {
+	hook := pluginapi.PublishFunc(func(_ context.Context, call *pluginapi.PublishCall) (pluginapi.Verdict, error) {
+		switch {
+		case pluginapi.Match("secret/#", call.Message.Topic):
+			return pluginapi.Refuse(pluginapi.NotAuthorized, "secret"), nil
+		case pluginapi.Match("noise/+", call.Message.Topic):
+			return pluginapi.Drop(), nil
+		}
+		call.Message.UserProperties = append(call.Message.UserProperties, pluginapi.UserProperty{Key: "seen", Value: "yes"})
+		return pluginapi.Pass(), nil
+	})
+	for _, topic := range []string{"secret/a", "noise/b", "news"} {
+		m := &pluginapi.Message{Topic: topic}
+		v, _ := hook.InterceptPublish(context.Background(), &pluginapi.PublishCall{Message: m})
+		fmt.Println(topic, v.Action, v.Code, m.UserProperties)
+	}
+	// Output:
+	// secret/a refuse not authorized []
+	// noise/b drop success []
+	// news pass success [{seen yes}]
+}
+
+func ExampleMatch() {
+	fmt.Println(pluginapi.Match("sensors/+/temperature", "sensors/7/temperature"))
+	fmt.Println(pluginapi.Match("sensors/#", "sensors"))
+	fmt.Println(pluginapi.Match("#", "$SYS/broker/uptime"))
+	fmt.Println(pluginapi.Match("$share/workers/jobs/#", "jobs/1"))
+	// Output:
+	// true
+	// true
+	// false
+	// true
+}
+
+func ExampleExpand() {
+	fmt.Println(pluginapi.Expand("users/%u/%c/#", "phone", "anna"))
+	fmt.Println(pluginapi.Expand("users/%u/#", "phone", "+"))
+	// Output:
+	// users/anna/phone/# true
+	//  false
+}
+
+func ExampleDegraded() {
+	health := func() error { return pluginapi.Degraded("users.yaml can't be read, the old rules hold") }
+	fmt.Println(health(), pluginapi.IsDegraded(health()))
+	// Output: users.yaml can't be read, the old rules hold true
+}
+
+func ExampleParseManifest() {
+	_, err := pluginapi.ParseManifest([]byte(`{"schema": 1, "name": "My Plugin", "version": "1.0", "api": ["gatehouse.plugin.v1"], "services": ["a.B"]}`))
+	fmt.Println(err)
+	// Output:
+	// manifest: name "My Plugin": use up to 63 lower-case letters, digits and dashes
+	// version "1.0": write a semantic version such as 1.2.3
+}
