@@ -116,8 +116,8 @@ func (k *knownClient) unlink() {
 	k.prev.next, k.next.prev = k.next, k.prev
 }
 
-// push puts k at the front of the ring that r is the anchor of.
-func (r *knownClient) push(k *knownClient) {
-	k.prev, k.next = r, r.next
-	r.next.prev, r.next = k, k
+// push puts added at the front of the ring that k is the anchor of.
+func (k *knownClient) push(added *knownClient) {
+	added.prev, added.next = k, k.next
+	k.next.prev, k.next = added, added
 }

@@ -58,8 +58,10 @@ func TestInterceptAppliesVerdicts(t *testing.T) {
 					Topic: proto.String("changed"), Payload: []byte{},
 				}},
 				{Seq: s + 2, Action: pluginv1.VerdictAction_VERDICT_ACTION_DROP},
-				{Seq: s + 3, Action: pluginv1.VerdictAction_VERDICT_ACTION_REFUSE, ReasonCode: 0x97, Reason: "too much",
-					UserProperties: []*pluginv1.UserProperty{{Key: "k", Value: "v"}}},
+				{
+					Seq: s + 3, Action: pluginv1.VerdictAction_VERDICT_ACTION_REFUSE, ReasonCode: 0x97, Reason: "too much",
+					UserProperties: []*pluginv1.UserProperty{{Key: "k", Value: "v"}},
+				},
 			},
 		}
 	})))

@@ -53,8 +53,10 @@ func decisionFromProto(p *pluginv1.Decision) (*hook.Decision, error) {
 
 func checkDecisionTexts(p *pluginv1.Decision) error {
 	for _, f := range [...]struct{ what, s string }{
-		{"reason", p.Reason}, {"server reference", p.ServerReference},
-		{"assigned client identifier", p.AssignedClientId}, {"user name", p.GetUsername()},
+		{"reason", p.Reason},
+		{"server reference", p.ServerReference},
+		{"assigned client identifier", p.AssignedClientId},
+		{"user name", p.GetUsername()},
 	} {
 		if err := legalString(f.what, f.s); err != nil {
 			return err

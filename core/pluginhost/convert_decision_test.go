@@ -192,7 +192,10 @@ func TestConnectToProto(t *testing.T) {
 
 func TestConnectToProtoRefusesInvalidUTF8(t *testing.T) {
 	for _, c := range []*hook.Connect{
-		{ClientID: "\xff"}, {Username: "\xff"}, {AuthMethod: "\xff"}, {User: []mqtt.UserProperty{{Key: "\xff"}}},
+		{ClientID: "\xff"},
+		{Username: "\xff"},
+		{AuthMethod: "\xff"},
+		{User: []mqtt.UserProperty{{Key: "\xff"}}},
 		{Will: &hook.Will{Message: message("\xff", "")}},
 	} {
 		if _, err := connectToProto(c); err == nil || !strings.Contains(err.Error(), "not valid UTF-8") {

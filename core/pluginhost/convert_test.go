@@ -152,7 +152,8 @@ func eventToProto(e *hook.Event) *pluginv1.Event {
 func wantProto(t interface {
 	Helper()
 	Fatalf(string, ...any)
-}, b []byte, want proto.Message) {
+}, b []byte, want proto.Message,
+) {
 	t.Helper()
 	got := want.ProtoReflect().New().Interface()
 	if err := proto.Unmarshal(b, got); err != nil {
