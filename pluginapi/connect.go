@@ -5,9 +5,11 @@ import (
 	"time"
 )
 
-// Validator decides who may connect. ctx ends when the client hangs up or the
-// broker's timeout passes. A refusal is a [Decision] (see [Deny]); an error
-// means that no decision could be made.
+// Validator decides who may connect. It is called once per CONNECT, for many
+// clients at once. ctx ends when the client hangs up or the broker's timeout
+// passes. A refusal is a [Decision] (see [Denied]); an error, or a decision that
+// is nil or makes no sense, means that none could be made, and by default the
+// client is refused then.
 type Validator interface {
 	ValidateConnection(ctx context.Context, c *Connect) (*Decision, error)
 }

@@ -4,7 +4,8 @@ import "context"
 
 // PublishInterceptor decides about published messages. It may change
 // call.Message. Messages of one client come one after the other, those of
-// different clients at once. An error means that it could not decide.
+// different clients at once, up to [Plugin.Workers] of them. An error means that
+// it could not decide.
 type PublishInterceptor interface {
 	InterceptPublish(ctx context.Context, call *PublishCall) (Verdict, error)
 }

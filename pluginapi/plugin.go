@@ -25,25 +25,28 @@ type Plugin struct {
 	// not needed by a plugin that has no configuration.
 	Hooks any
 
-	// New makes the plugin once its configuration is known; it is called by
-	// Init. What it returns has the hooks of Hooks. An error refuses the
-	// configuration; see [ConfigError] for one that says where. nil: Hooks is
-	// the plugin.
+	// New makes the plugin once its configuration is known. ctx ends when New
+	// has returned. What New returns has the hooks of Hooks. An error refuses
+	// the configuration, see [ConfigError] for one that says where; the
+	// process lives on and New may be called again with another. nil: Hooks
+	// is the plugin.
 	New func(ctx context.Context, s *Setup) (any, error)
 
 	// Check looks at a configuration without using it, beyond what Config says
-	// of it; "broker serve --check-config" asks for it. It may be called at any
-	// time, and from many goroutines. nil: nothing more to check.
+	// of it. It is asked before New and Reconfigure and whenever somebody wants
+	// to know, possibly from many goroutines. nil: nothing more to check.
 	Check func(ctx context.Context, s *Setup) error
 
 	// Env names the environment variables that the plugin wants to see, "*" at
 	// the end for a prefix. Everything else is kept from it.
 	Env []string
 
-	// Exclusive says that only one process may run at a time.
+	// Exclusive says that only one process may run at a time, such as the
+	// writer of a file: the broker stops the old one before it starts a new.
 	Exclusive bool
 
-	// Idempotent says that deciding the same call twice does no harm.
+	// Idempotent says that deciding the same call twice does no harm. After a
+	// crash the broker then asks again what was not answered.
 	Idempotent bool
 
 	// Workers is how many calls of the single interceptor interfaces run at
