@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -114,6 +113,28 @@ func (h *Host) chooseStore() error {
 		strings.Join(names, ", "))
 }
 
+// equal reports whether b and o would have the broker ask the same.
+func (b Bindings) equal(o Bindings) bool {
+	return b.StoreName == o.StoreName &&
+		slices.EqualFunc(b.Validators, o.Validators, func(x, y hook.ValidatorEntry) bool {
+			return x.Name == y.Name && x.Policy == y.Policy
+		}) &&
+		slices.EqualFunc(b.Interceptors, o.Interceptors, func(x, y hook.InterceptorEntry) bool {
+			return x.Name == y.Name && x.Policy == y.Policy && sameInterests(x.Interests, y.Interests)
+		}) &&
+		slices.EqualFunc(b.Observers, o.Observers, func(x, y hook.ObserverEntry) bool {
+			return x.Name == y.Name && sameInterests(x.Interests, y.Interests)
+		})
+}
+
+func sameInterests(a, b []hook.Interest) bool { return slices.EqualFunc(a, b, sameInterest) }
+
+func sameInterest(a, b hook.Interest) bool {
+	return a.Point == b.Point && a.Payload == b.Payload && a.HeadSize == b.HeadSize &&
+		a.MayChange == b.MayChange && a.BeforeAuthorization == b.BeforeAuthorization &&
+		slices.Equal(a.Filters, b.Filters) && slices.Equal(a.Events, b.Events) && slices.Equal(a.Origins, b.Origins)
+}
+
 // publish tells OnChange of changed bindings. It returns when quit is closed.
 func (h *Host) publish(told Bindings, quit <-chan struct{}) {
 	for {
@@ -126,7 +147,7 @@ func (h *Host) publish(told Bindings, quit <-chan struct{}) {
 			h.log.Error("store for retained messages can't be chosen", slog.Any("error", err))
 		}
 		b := h.bindings()
-		if !reflect.DeepEqual(b, told) {
+		if !b.equal(told) {
 			told = b
 			h.onChange(b)
 		}

@@ -23,9 +23,13 @@ func TestHostileLogLinesAreLogged(t *testing.T) {
 	th.install(t, "auth", "hostile-log")
 	th.mustStart(t)
 	for _, want := range [][]string{
-		{`"msg":"1"`}, {`"msg":"hi"`}, {`"msg":"{\"a\":[1,2,3]}"`},
+		{`"msg":"1"`},
+		{`"msg":"hi"`},
+		{`"msg":"{\"a\":[1,2,3]}"`},
 		{`"msg":"an error"`, `"level":"ERROR"`, `"plugin":"auth"`, `"plugin_":"another"`},
-		{`"msg":"{"`}, {`"msg":"[]"`}, {`xxxx..."`, `"cut_bytes":`},
+		{`"msg":"{"`},
+		{`"msg":"[]"`},
+		{`xxxx..."`, `"cut_bytes":`},
 	} {
 		pollUntil(t, strings.Join(want, " "), func() bool { return th.log.has(append(want, `"plugin":"auth"`)...) })
 	}

@@ -12,11 +12,13 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
 const (
 	manifestFile = "plugin.json"
-	attachFile   = "attach.json"
+	attachFile   = pluginapi.AttachFile
 )
 
 // place is where a plugin was found. Which of its fields are set says what it

@@ -275,7 +275,7 @@ func TestAttach(t *testing.T) {
 	th := newTestHost(t, func(o *Options) { o.Plugins = []Config{{Name: "conf", Attach: configured}} })
 	folder := filepath.Join(th.dir, "file")
 	must(t, os.Mkdir(folder, 0o700))
-	text, _ := json.Marshal(map[string]any{"addr": configured, "pid": first.cmd.Process.Pid})
+	text, _ := json.Marshal(pluginapi.Attach{Schema: 1, Address: configured, PID: first.cmd.Process.Pid})
 	must(t, os.WriteFile(filepath.Join(folder, attachFile), text, 0o600))
 	b := th.mustStart(t)
 	if len(b.Validators) != 2 {
@@ -336,7 +336,7 @@ func TestStaleAttachFile(t *testing.T) {
 	th := newTestHost(t, nil)
 	th.install(t, "auth")
 	socket := filepath.Join(t.TempDir(), "x.sock")
-	text, _ := json.Marshal(map[string]any{"addr": "unix://" + socket})
+	text, _ := json.Marshal(pluginapi.Attach{Schema: 1, Address: "unix://" + socket})
 	must(t, os.WriteFile(filepath.Join(th.dir, "auth", attachFile), text, 0o600))
 	th.mustStart(t)
 	if s := th.status(t, "auth"); s.State != Ready || s.PID == 0 {

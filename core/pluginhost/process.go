@@ -17,9 +17,10 @@ import (
 )
 
 // process is one run of a plugin's program. To go-plugin it is the
-// runner.Runner of the client that reads the handshake; everything else that
-// go-plugin would do with a process is done here, for the reasons in
-// docs/decisions.
+// runner.Runner of the client that reads the handshake, and no more than that:
+// go-plugin's parser of log lines can be made to panic, its Kill and its notice
+// of an exit wait for whoever holds the program's pipes, it passes the whole
+// environment and the terminal on, and what it started lives on without it.
 //
 // The program leads a process group of its own, which dies with it: a plugin's
 // children don't outlive the plugin. On Linux it dies with the broker; on every

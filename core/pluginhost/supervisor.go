@@ -200,7 +200,8 @@ func (s *supervisor) afterFailure(ctx context.Context, f *Failure, ready time.Du
 	}
 	s.slot.explain(errors.New(f.What), false)
 	s.failed(f, s.now().Add(pause))
-	s.log.Warn("plugin failed and is started again", slog.String("cause", f.What), slog.Duration("in", pause))
+	s.log.Warn("plugin failed and is started again", slog.String("cause", f.What), slog.String("do", f.Do),
+		slog.Duration("in", pause))
 	if f.Kind != KindExited || !s.required() || s.attempts >= crashesAtStart {
 		s.settle()
 	}

@@ -212,15 +212,13 @@ func (v *verifier) readAttach() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var a struct {
-		Addr string `json:"addr"`
-	}
+	var a pluginapi.Attach
 	if err := json.Unmarshal(text, &a); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	socket, err := socketPath(a.Addr)
+	socket, err := socketPath(a.Address)
 	if err != nil {
-		return "", fmt.Errorf("%s: addr: %w", path, err)
+		return "", fmt.Errorf("%s: address: %w", path, err)
 	}
 	return socket, nil
 }
