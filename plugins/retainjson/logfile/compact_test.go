@@ -1,6 +1,7 @@
 package logfile
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -169,6 +170,104 @@ func TestCompactionKeepsTheStoreWhenItFails(t *testing.T) {
 		want["c"] = "4@4"
 		wantContents(t, s, want)
 		wantContents(t, mustOpen(t, onDisk(d.killed())), want)
+	}
+}
+
+// duringCompaction compacts and calls f when half of it is done.
+func duringCompaction(t *testing.T, s *Store, f func()) error {
+	t.Helper()
+	s.mu.Lock()
+	d, err := s.beginDraft(compactSuffix)
+	s.mu.Unlock()
+	if err == nil {
+		err = s.fill(t.Context(), d)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	f()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err = s.replace(d)
+	s.endDraft(d)
+	s.publish()
+	return err
+}
+
+func TestClearDuringCompaction(t *testing.T) {
+	for name, clearing := range map[string]uint64{"everything": 10, "what is old": 2} {
+		t.Run(name, func(t *testing.T) {
+			s := mustOpen(t, onDisk(newDisk()))
+			mustApply(t, s, put1("a", "1", 1), put1("b", "2", 2), put1("c", "3", 3))
+			mustApply(t, s, del("c", 4), put1("d", "5", 5))
+			want := map[string]string{"a": "11@11", "e": "12@12"}
+			if clearing == 2 {
+				want["d"] = "5@5"
+			}
+			err := duringCompaction(t, s, func() {
+				mustApply(t, s, wipe(clearing))
+				mustApply(t, s, put1("a", "11", 11), put1("e", "12", 12))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantContents(t, s, want)
+			wantIndexAsInFile(t, s)
+		})
+	}
+}
+
+// TestRewriteDuringCompaction: the file is written anew, or that is tried,
+// while a compaction is under way, which then is void.
+func TestRewriteDuringCompaction(t *testing.T) {
+	for _, works := range []bool{true, false} {
+		d := newDisk()
+		s := mustOpen(t, onDisk(d))
+		mustApply(t, s, put1("a", "1", 1), put1("b", "2", 2))
+		err := duringCompaction(t, s, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !works {
+				d.fault = func(int, string) fault { return faultError }
+			}
+			if err := s.rewrite(); (err == nil) != works {
+				t.Errorf("rewrite: %v", err)
+			}
+			d.fault = nil
+		})
+		if err == nil {
+			t.Error("the compaction took the place of the new file")
+		}
+		mustApply(t, s, put1("c", "3", 3))
+		want := map[string]string{"a": "1@1", "b": "2@2", "c": "3@3"}
+		wantContents(t, s, want)
+		wantIndexAsInFile(t, s)
+		wantContents(t, mustOpen(t, onDisk(d.killed())), want)
+	}
+}
+
+// TestDiskForgets has the disk return other bytes than were written.
+func TestDiskForgets(t *testing.T) {
+	var log bytes.Buffer
+	d := newDisk()
+	o := onDisk(d)
+	o.Logger = logTo(&log)
+	s := mustOpen(t, o)
+	mustApply(t, s, put1("a", "1", 1), put1("b", "2", 2))
+	data := d.names[testPath].data
+	data[bytes.Index(data, []byte(`"topic":"a"`))+9] = 'z'
+	if err := s.Load(t.Context(), func(pluginapi.Record) error { return nil }); err == nil {
+		t.Error("Load yields what it was not given")
+	}
+	if err := s.Compact(t.Context()); err == nil || s.Problems() == nil {
+		t.Errorf("Compact of a damaged file: %v", err)
+	}
+	s.suspect = true // what can be had is to be saved
+	mustApply(t, s, put1("c", "3", 3))
+	wantContents(t, s, map[string]string{"b": "2@2", "c": "3@3"})
+	wantIndexAsInFile(t, s)
+	if !strings.Contains(log.String(), "could not be read back") {
+		t.Errorf("log: %s", log.String())
 	}
 }
 

@@ -231,7 +231,7 @@ func TestErrorAtEveryCall(t *testing.T) {
 // k-th call on, for a while: what is acknowledged meanwhile must be there.
 func TestBrokenDiskAcknowledgesNothing(t *testing.T) {
 	for _, f := range []fault{faultError, faultHalf} {
-		for _, kind := range []string{"sync", "write", "truncate", "open", "rename"} {
+		for _, kind := range []string{"sync", "sync folder", "write", "truncate", "open", "rename"} {
 			for k := 6; k < 40; k += 3 {
 				t.Run(fmt.Sprintf("%s %s from %d", f, kind, k), func(t *testing.T) { brokenDisk(t, f, kind, k) })
 			}
@@ -255,10 +255,13 @@ func brokenDisk(t *testing.T, f fault, kind string, from int) {
 	r := rand.New(rand.NewPCG(uint64(from), 5))
 	for i := range w.steps {
 		for w.do(t, s, i) != nil {
+			if w.steps[i].changes == nil {
+				break // compaction is no promise
+			}
 			if d.calls > 500 {
 				t.Fatal("the store does not recover")
 			}
-			if w.steps[i].changes != nil && s.Problems() == nil {
+			if s.Problems() == nil {
 				t.Error("a store that cannot write says that all is well")
 			}
 			w.verify(t, d.unplugged(r), i)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -86,6 +87,30 @@ func TestUnwrittenSpaceAtTheEnd(t *testing.T) {
 				t.Errorf("%v, %d files set aside", err, len(asides(d)))
 			}
 		})
+	}
+}
+
+func TestNothingButUnwrittenSpace(t *testing.T) {
+	d := diskWith(make([]byte, 5000))
+	s := mustOpen(t, onDisk(d))
+	wantContents(t, s, map[string]string{})
+	if got := len(d.names[testPath].data); s.Problems() != nil || int64(got) != int64(s.Numbers().Bytes) {
+		t.Errorf("%v, the file has %d bytes", s.Problems(), got)
+	}
+}
+
+// TestSetAsideSurvivesPowerCuts: what is set aside is not lost as well.
+func TestSetAsideSurvivesPowerCuts(t *testing.T) {
+	data := bytes.Replace(written(t, []pluginapi.Change{put1("a", "1", 1)}, []pluginapi.Change{put1("b", "2", 2)}),
+		[]byte(`"topic":"a"`), []byte(`"topic":"A"`), 1)
+	for cut := range uint64(8) {
+		d := diskWith(bytes.Clone(data))
+		wantContents(t, mustOpen(t, onDisk(d)), map[string]string{"b": "2@2"})
+		after := d.unplugged(rand.New(rand.NewPCG(3, cut)))
+		if kept := asides(after); len(kept) != 1 || !bytes.Equal(kept[0], data) {
+			t.Errorf("%d files set aside, or not as they were", len(kept))
+		}
+		wantContents(t, mustOpen(t, onDisk(after)), map[string]string{"b": "2@2"})
 	}
 }
 
