@@ -139,7 +139,7 @@ func (c *conn) reauthenticate(a *packet.Auth) *ending {
 		return x.end
 	}
 	if adm.Code != mqtt.Success {
-		return &ending{kind: hook.ByServer, code: adm.Code, reason: adm.Reason, serverReference: adm.ServerReference}
+		return &ending{kind: hook.ByServer, code: disconnectCode(adm.Code), reason: adm.Reason, serverReference: adm.ServerReference}
 	}
 	c.rights = hook.NewRights(adm.Grants, c.client.id, adm.Username)
 	c.client.rights.Store(c.rights)

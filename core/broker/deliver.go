@@ -139,13 +139,6 @@ func (b *Broker) screen(list []screening) {
 	}
 }
 
-func disconnectCode(code mqtt.ReasonCode) mqtt.ReasonCode {
-	if !code.Failed() {
-		return mqtt.AdministrativeAction
-	}
-	return code
-}
-
 // unmount returns the message under the topic that the client knows it by.
 func (c *client) unmount(m *mqtt.Message) *mqtt.Message {
 	if c.mountpoint == "" {

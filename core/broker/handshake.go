@@ -173,6 +173,7 @@ func (c *conn) mayLeaveWill(p *packet.Connect, adm *hook.Admission) bool {
 
 // refuse queues the CONNACK of a refusal.
 func (c *conn) refuse(clientID string, adm *hook.Admission) {
+	adm.Code = connackCode(adm.Code)
 	c.b.stats.refusedConnections.Add(1)
 	attrs := []slog.Attr{
 		slog.String("client", clientID), slog.String("peer", c.peer), slog.String("code", adm.Code.String()),

@@ -256,11 +256,7 @@ func (b *Broker) retainedMessage(name string, now time.Time) (*mqtt.Message, boo
 func (c *conn) acknowledge(it *inbound) *ending {
 	v := &it.call.Verdict
 	if v.Action == hook.Disconnect {
-		code := v.Code
-		if !code.Failed() {
-			code = mqtt.AdministrativeAction
-		}
-		return &ending{kind: hook.ByServer, code: code, reason: v.Reason, serverReference: v.ServerReference}
+		return &ending{kind: hook.ByServer, code: disconnectCode(v.Code), reason: v.Reason, serverReference: v.ServerReference}
 	}
 	if it.qos == mqtt.AtMostOnce {
 		return nil
@@ -289,19 +285,6 @@ func (c *conn) acknowledge(it *inbound) *ending {
 	}
 	c.w.send(&ack)
 	return nil
-}
-
-// publishCode returns a reason code that PUBACK and PUBREC may carry.
-func publishCode(code mqtt.ReasonCode) mqtt.ReasonCode {
-	switch code {
-	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicNameInvalid,
-		mqtt.PacketIdentifierInUse, mqtt.QuotaExceeded, mqtt.PayloadFormatInvalid:
-		return code
-	case mqtt.Success:
-		return mqtt.NotAuthorized
-	default:
-		return mqtt.UnspecifiedError
-	}
 }
 
 func refusalCause(v *hook.CallVerdict) hook.Cause {

@@ -224,30 +224,3 @@ func (c *conn) leave(mounted, filter string) mqtt.ReasonCode {
 	}
 	return mqtt.Success
 }
-
-// subscribeCode returns a failure code that SUBACK may carry.
-func subscribeCode(code mqtt.ReasonCode) mqtt.ReasonCode {
-	switch code {
-	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicFilterInvalid,
-		mqtt.PacketIdentifierInUse, mqtt.QuotaExceeded, mqtt.SharedSubNotSupported,
-		mqtt.SubscriptionIDsNotSupported, mqtt.WildcardSubNotSupported:
-		return code
-	case mqtt.Success:
-		return mqtt.NotAuthorized
-	default:
-		return mqtt.UnspecifiedError
-	}
-}
-
-// unsubscribeCode returns a failure code that UNSUBACK may carry.
-func unsubscribeCode(code mqtt.ReasonCode) mqtt.ReasonCode {
-	switch code {
-	case mqtt.UnspecifiedError, mqtt.ImplementationSpecificError, mqtt.NotAuthorized, mqtt.TopicFilterInvalid,
-		mqtt.PacketIdentifierInUse:
-		return code
-	case mqtt.Success:
-		return mqtt.NotAuthorized
-	default:
-		return mqtt.UnspecifiedError
-	}
-}
