@@ -381,6 +381,24 @@ func TestInterest(t *testing.T) {
 	}
 }
 
+// TestWhatIsKnownOfAPayload: each rule looks at the payload that it gets.
+func TestWhatIsKnownOfAPayload(t *testing.T) {
+	tests := []struct{ name, rules, in, want string }{
+		{"an undone rule", `{"actions":[{"set_payload":{"text":"{\"a\":1}"}},{"set_json":{"path":"a.b","value":1}}]},{"actions":[{"delete_json":"a"}]}`, `{"a":`, `{"a":`},
+		{"no JSON, then JSON", `{"actions":[{"delete_json":"a"}]},{"actions":[{"set_payload":{"text":"{\"a\":1}"}},{"delete_json":"a"}]}`, `{"a":`, `{}`},
+		{"JSON, then none", `{"actions":[{"delete_json":"a"}],"continue":true},{"actions":[{"set_payload":{"text":"{\"a\":"}},{"delete_json":"a"}]}`, `{"a":1}`, `{}`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := message("t", test.in)
+			publish(rulesOf(t, "["+test.rules+"]"), m)
+			if got := string(m.Payload); got != test.want {
+				t.Errorf("payload %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
 func TestCounts(t *testing.T) {
 	r := rulesOf(t, `[{"name":"j","actions":[{"delete_json":"a"}]},{"name":"t","actions":[{"set_topic":"{topic.3}"}]}]`)
 	publish(r, message("a", `{}`))
