@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 type chaos struct {
 	pluginv1.UnimplementedPluginServiceServer
 	modes map[string]string
+	busy  sync.WaitGroup // calls of hooks
 }
 
 func (c *chaos) is(mode string) bool {
@@ -82,7 +84,7 @@ func chaosMain(args []string) {
 				if !c.is("foreign") {
 					pluginv1.RegisterPluginServiceServer(s, c)
 				}
-				pluginv1.RegisterConnectionValidatorServiceServer(s, &chaosValidator{})
+				pluginv1.RegisterConnectionValidatorServiceServer(s, &chaosValidator{chaos: c})
 			}}},
 		},
 		GRPCServer: plugin.DefaultGRPCServer,
@@ -248,6 +250,7 @@ func (c *chaos) CheckHealth(context.Context, *pluginv1.CheckHealthRequest) (*plu
 }
 
 func (c *chaos) Drain(context.Context, *pluginv1.DrainRequest) (*pluginv1.DrainResponse, error) {
+	c.busy.Wait()
 	return &pluginv1.DrainResponse{}, nil
 }
 
@@ -262,9 +265,21 @@ func (c *chaos) Stop(ctx context.Context, in *pluginv1.StopRequest) (*pluginv1.S
 	return &pluginv1.StopResponse{}, nil
 }
 
-// chaosValidator allows everybody.
+// chaosValidator allows everybody. It tells the user "slow" by the file that
+// the client identifier names that it has the call, and takes its time.
 type chaosValidator struct {
 	pluginv1.UnimplementedConnectionValidatorServiceServer
+	chaos *chaos
+}
+
+func (v *chaosValidator) Validate(_ context.Context, in *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
+	v.chaos.busy.Add(1)
+	defer v.chaos.busy.Done()
+	if c := in.GetConnect(); c.GetUsername() == "slow" {
+		_ = os.WriteFile(c.GetClientId(), nil, 0o600)
+		time.Sleep(300 * time.Millisecond)
+	}
+	return &pluginv1.ValidateResponse{Decision: &pluginv1.Decision{Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW}}, nil
 }
 
 // chaosManifest is the manifest of a plugin in a folder, or of a bare one.

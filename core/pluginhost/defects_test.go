@@ -4,6 +4,7 @@ package pluginhost
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -232,4 +233,43 @@ func alive(pid int) bool {
 	}
 	rest := string(stat[strings.LastIndexByte(string(stat), ')')+1:])
 	return !strings.HasPrefix(strings.TrimSpace(rest), "Z")
+}
+
+// AutoMTLS keeps people with grpcurl out, and costs 31 ms a start. A plugin's
+// stable socket speaks plain gRPC, behind a directory that is the broker's
+// user's alone; a run directory with a long path is no obstacle.
+func TestSocketIsForPeopleToo(t *testing.T) {
+	th := newTestHost(t, func(o *Options) { o.RunDir = filepath.Join(o.RunDir, strings.Repeat("long", 25)) })
+	th.install(t, "auth")
+	th.mustStart(t)
+	socket := realPath(t, th.status(t, "auth").Socket)
+	conn, err := connect("unix", socket, nil)
+	must(t, err)
+	defer disconnect(conn, patience)
+	if limitation, err := checkHealth(t.Context(), conn); err != nil || limitation != "" {
+		t.Errorf("health: %q, %v", limitation, err)
+	}
+	for _, dir := range []string{filepath.Dir(socket), th.options.RunDir} {
+		info, err := os.Stat(dir)
+		must(t, err)
+		if info.Mode().Perm() != 0o700 {
+			t.Errorf("%s has mode %v", dir, info.Mode())
+		}
+	}
+}
+
+// go-plugin's SecureConfig does not survive a second start: its hash goes on
+// where it was.
+func TestPinnedProgramStartsTwice(t *testing.T) {
+	self, err := os.Executable()
+	must(t, err)
+	text, err := os.ReadFile(self)
+	must(t, err)
+	th := newTestHost(t, func(o *Options) {
+		o.Plugins = []Config{{Name: "auth", SHA256: fmt.Sprintf("%X", sha256.Sum256(text))}}
+	})
+	th.install(t, "auth")
+	th.mustStart(t)
+	must(t, syscall.Kill(th.status(t, "auth").PID, syscall.SIGKILL))
+	th.until(t, "auth", "runs again", func(s Status) bool { return s.State == Ready && s.Restarts == 1 })
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
@@ -358,5 +359,31 @@ func TestAttachToSomethingElse(t *testing.T) {
 	_, err = th.Start(context.Background())
 	if err == nil || !strings.Contains(err.Error(), "did not finish Init within 300ms") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// A call that the plugin has when the host stops is answered.
+func TestStopLetsCallsEnd(t *testing.T) {
+	th := newTestHost(t, nil)
+	th.install(t, "auth")
+	b := th.mustStart(t)
+	mark := filepath.Join(t.TempDir(), "has-it")
+	answer := make(chan error, 1)
+	go func() {
+		d, err := b.Validators[0].Validator.Validate(context.Background(),
+			&hook.Connect{ClientID: mark, Username: "slow", HasUsername: true})
+		if err == nil && d.Verdict != hook.Allow {
+			err = errors.New("it was not allowed")
+		}
+		answer <- err
+	}()
+	pollUntil(t, "the call to arrive", func() bool { return exists(mark) })
+	must(t, th.Stop(context.Background()))
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	_, err := b.Validators[0].Validator.Validate(context.Background(), &hook.Connect{ClientID: "c"})
+	if !errors.Is(err, hook.ErrUnavailable) {
+		t.Errorf("after the stop: %v", err)
 	}
 }

@@ -187,6 +187,7 @@ func (s *supervisor) takeDown(halt context.Context, w worker) {
 	s.slot.retire(in, errStopping)
 	s.enter(Draining)
 	w.drain(halt)
+	s.slot.facades.settled(halt, in, s.timing.settle)
 	s.slot.vacate(in, errStopping)
 	w.stop(halt)
 }

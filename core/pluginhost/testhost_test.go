@@ -65,12 +65,29 @@ func newTestHost(t *testing.T, edit func(*Options)) *testHost {
 		if err := h.Stop(ctx); err != nil {
 			t.Errorf("Stop: %v", err)
 		}
+		th.checkNobodyLeft(t)
 		if t.Failed() {
 			text := th.log.String()
 			t.Logf("end of log:\n%s", text[max(0, len(text)-20<<10):])
 		}
 	})
 	return th
+}
+
+// checkNobodyLeft: no program of the plugin directory runs any more.
+func (th *testHost) checkNobodyLeft(t *testing.T) {
+	t.Helper()
+	var left []string
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline") // none where there is no /proc
+	for _, file := range files {
+		text, _ := os.ReadFile(file)
+		if strings.Contains(string(text), th.dir+"/") {
+			left = append(left, strings.ReplaceAll(string(text), "\x00", " "))
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("still running: %q", left)
+	}
 }
 
 // install puts a chaos plugin into a folder of the plugin directory.

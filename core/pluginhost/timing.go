@@ -14,6 +14,7 @@ type timing struct {
 	healthMiss  int // missed checks in a row that end an instance
 
 	drain    time.Duration // for Drain
+	settle   time.Duration // for the answers that are on their way then
 	stop     time.Duration // for Stop
 	leave    time.Duration // between a good Stop and the exit
 	shutdown time.Duration // for go-plugin's Shutdown, and the exit after it
@@ -38,6 +39,7 @@ var defaultTiming = timing{
 	healthMiss:  3,
 
 	drain:    2 * time.Second,
+	settle:   500 * time.Millisecond,
 	stop:     5 * time.Second,
 	leave:    time.Second,
 	shutdown: time.Second,
