@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
 func BenchmarkCoalesce(b *testing.B) {
@@ -73,4 +76,48 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkMarshal is what a caller does for one message of a batch of 64.
+func BenchmarkMarshal(b *testing.B) {
+	calls := publish(nil)
+	for range 64 {
+		m := message("garden/sensor/temperature", "")
+		m.Payload = bytes.Repeat([]byte("x"), 128)
+		calls.Calls = append(calls.Calls, &hook.Call{Client: client(1), Message: m})
+	}
+	plan := newPayloadPlan(nil)
+	b.ReportAllocs()
+	before := cpuTime()
+	for n := 0; n < b.N; n += len(calls.Calls) {
+		g, err := newGroup(calls, plan)
+		if err != nil {
+			b.Fatal(err)
+		}
+		g.free()
+	}
+	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
+}
+
+// BenchmarkReply decodes an answer of 64 verdicts, each of which changes a
+// payload; one of them is an operation.
+func BenchmarkReply(b *testing.B) {
+	p := new(streamResponse)
+	for i := range 64 {
+		p.Verdicts = append(p.Verdicts, &pluginv1.Verdict{
+			Seq: uint64(i), Action: pluginv1.VerdictAction_VERDICT_ACTION_PASS,
+			Message: &pluginv1.MessageChange{Payload: bytes.Repeat([]byte("x"), 128)},
+		})
+	}
+	data, err := proto.Marshal(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var r reply
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += len(p.Verdicts) {
+		if err := r.read(data); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -20,8 +20,6 @@ const (
 	maxFrameBytes = 256 << 10
 )
 
-func appendVarint(dst []byte, v uint64) []byte { return protowire.AppendVarint(dst, v) }
-
 // piece is a run of items of one group.
 type piece struct {
 	group    *group

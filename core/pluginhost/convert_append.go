@@ -25,7 +25,15 @@ const (
 func appendTag(dst []byte, field, wire byte) []byte { return append(dst, field<<3|wire) }
 
 func appendLength(dst []byte, field byte, n int) []byte {
-	return protowire.AppendVarint(appendTag(dst, field, wireBytes), uint64(n))
+	return appendVarint(appendTag(dst, field, wireBytes), uint64(n))
+}
+
+// appendVarint is worth its branch: almost all numbers here are small.
+func appendVarint(dst []byte, v uint64) []byte {
+	if v < 0x80 {
+		return append(dst, byte(v))
+	}
+	return protowire.AppendVarint(dst, v)
 }
 
 // appendString leaves an empty string out, as proto3 does.
@@ -48,7 +56,7 @@ func appendUint(dst []byte, field byte, v uint64) []byte {
 	if v == 0 {
 		return dst
 	}
-	return protowire.AppendVarint(appendTag(dst, field, wireVarint), v)
+	return appendVarint(appendTag(dst, field, wireVarint), v)
 }
 
 func appendBool(dst []byte, field byte, v bool) []byte {
@@ -144,7 +152,7 @@ func appendProperties(dst []byte, p *mqtt.Properties) []byte {
 		dst = append(appendTag(dst, 6, wireVarint), byte(protowire.EncodeBool(p.PayloadIsUTF8)))
 	}
 	if p.HasExpiry {
-		dst = protowire.AppendVarint(appendTag(dst, 7, wireVarint), uint64(p.Expiry))
+		dst = appendVarint(appendTag(dst, 7, wireVarint), uint64(p.Expiry))
 	}
 	dst = appendString(dst, 8, p.ContentType)
 	dst = appendString(dst, 9, p.ResponseTopic)
