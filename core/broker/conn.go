@@ -48,7 +48,8 @@ type conn struct {
 	endMu sync.Mutex // guards ended
 	ended *ending
 
-	lastPacket atomic.Int64 // unix nanoseconds
+	since      time.Time    // when it was accepted
+	lastPacket atomic.Int64 // unix nanoseconds; 0 before the first after CONNECT
 	counts     traffic
 
 	done chan struct{} // closed when the session has no connection any more
@@ -57,6 +58,7 @@ type conn struct {
 // connLimits are the limits of one connection after the validators' word.
 type connLimits struct {
 	maxQoS        mqtt.QoS
+	sessionExpiry uint32 // seconds
 	subscriptions int
 	queue         int // messages
 	queueBytes    int
@@ -66,7 +68,7 @@ func newConn(b *Broker, nc net.Conn, l listener.Listener) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
 		b: b, nc: nc, l: l, id: b.nextConnID.Add(1), peer: peerAddress(nc),
-		ctx: ctx, cancel: cancel, done: make(chan struct{}),
+		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	c.w.init(c)
 	return c
@@ -185,15 +187,10 @@ func (c *conn) handle(p packet.Packet) *ending {
 
 // disconnected handles DISCONNECT.
 func (c *conn) disconnected(p *packet.Disconnect) *ending {
-	c.client.mu.Lock()
-	expiry := c.client.expiry
-	c.client.mu.Unlock()
 	if p.HasSessionExpiry {
-		if expiry == 0 && p.SessionExpiry != 0 {
-			return protocolError("session expiry cannot be raised from zero") // [MQTT-3.14.2-2]
-		}
+		// The decoder has refused to raise it from zero.
 		c.client.mu.Lock()
-		c.client.expiry = min(p.SessionExpiry, c.b.limits.SessionExpiry)
+		c.client.expiry = min(p.SessionExpiry, c.limits.sessionExpiry)
 		c.client.mu.Unlock()
 	}
 	if p.Code == mqtt.Success {

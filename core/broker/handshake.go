@@ -42,8 +42,8 @@ func (c *conn) handshake() bool {
 	if !here {
 		return false
 	}
-	if adm.Code == mqtt.Success && p.Will != nil && !c.mayLeaveWill(p, adm) {
-		adm = &hook.Admission{Code: mqtt.NotAuthorized, Reason: "the will's topic is not granted"}
+	if adm.Code == mqtt.Success && p.Will != nil {
+		adm = c.checkWill(p, adm)
 	}
 	if adm.Code != mqtt.Success {
 		c.refuse(p.ClientID, adm)
@@ -99,8 +99,6 @@ func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
 		return mqtt.TopicNameInvalid, "the will's response topic is not valid"
 	case !c.b.formatFits(w.Payload, w.Properties):
 		return mqtt.PayloadFormatInvalid, badFormat
-	case w.QoS > c.b.limits.MaxQoS:
-		return mqtt.QoSNotSupported, "the will's QoS is too high"
 	}
 	return mqtt.Success, ""
 }
@@ -166,9 +164,17 @@ func willOf(w *packet.Will, clientID, mountpoint string) *hook.Will {
 	}
 }
 
-func (c *conn) mayLeaveWill(p *packet.Connect, adm *hook.Admission) bool {
+// checkWill holds the will against what the validators decided, and refuses
+// the client if it may not leave it [MQTT-3.2.2-12].
+func (c *conn) checkWill(p *packet.Connect, adm *hook.Admission) *hook.Admission {
+	if p.Will.QoS > least(c.b.limits.MaxQoS, adm.Limits.MaximumQoS) {
+		return &hook.Admission{Code: mqtt.QoSNotSupported, Reason: "the will's QoS is too high"}
+	}
 	rights := hook.NewRights(adm.Grants, p.ClientID, adm.Username)
-	return rights.MayPublish(p.Will.Topic, p.Will.QoS, p.Will.Retain)
+	if !rights.MayPublish(p.Will.Topic, p.Will.QoS, p.Will.Retain) {
+		return &hook.Admission{Code: mqtt.NotAuthorized, Reason: "the will's topic is not granted"}
+	}
+	return adm
 }
 
 // refuse queues the CONNACK of a refusal.
@@ -287,7 +293,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 	if c.resumed {
 		cl.sess.SetLimits(lim)
 	}
-	expiry := c.sessionExpiry(p, adm, ack)
+	expiry := c.sessionExpiry(p, ack)
 	c.client = cl
 	c.rights = hook.NewRights(adm.Grants, id, adm.Username)
 	c.info = &hook.Client{

@@ -15,15 +15,20 @@ import (
 // the connection and tells the client in CONNACK.
 func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
 	l, v := &c.b.limits, &adm.Limits
-	c.limits = connLimits{maxQoS: least(l.MaxQoS, v.MaximumQoS), subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount)}
-	c.limits.queue = max(1, least(l.QueueMessages, v.QueueMessages))
-	c.limits.queueBytes = least(l.QueueBytes, v.QueueBytes)
-	packetSize := least(l.PacketSize, v.MaximumPacketSize)
+	c.limits = connLimits{
+		maxQoS:        least(l.MaxQoS, v.MaximumQoS),
+		sessionExpiry: least(l.SessionExpiry, v.SessionExpiry),
+		subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount),
+		// Zero would mean the default, or no limit at all.
+		queue:      max(1, least(l.QueueMessages, v.QueueMessages)),
+		queueBytes: max(1, least(l.QueueBytes, v.QueueBytes)),
+	}
+	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
 	c.pace.set(v.MessagesPerSecond, v.BytesPerSecond)
 	lim := session.Limits{
 		QueueMessages: c.limits.queue, QueueBytes: c.limits.queueBytes,
-		InFlight: l.InFlight, ReceiveMaximum: least(l.ReceiveMaximum, v.ReceiveMaximum),
+		InFlight: l.InFlight, ReceiveMaximum: max(1, least(l.ReceiveMaximum, v.ReceiveMaximum)),
 		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
 		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
 	}
@@ -75,8 +80,8 @@ func (c *conn) agreeKeepAlive(p *packet.Connect, adm *hook.Admission, ack *packe
 
 // sessionExpiry returns how long the session outlives the connection, and tells
 // the client if it is less than it asked for.
-func (c *conn) sessionExpiry(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) uint32 {
-	limit := least(c.b.limits.SessionExpiry, adm.Limits.SessionExpiry)
+func (c *conn) sessionExpiry(p *packet.Connect, ack *packet.Connack) uint32 {
+	limit := c.limits.sessionExpiry
 	if p.Version != mqtt.V5 {
 		if p.CleanStart {
 			return 0
