@@ -14,7 +14,7 @@
 //
 // [Serve] finds by type which of them [Plugin.Hooks] has, and serves those and
 // nothing else. A hook that is no more than a function is written as one, see
-// [ValidatorFunc]. Optional abilities are one-method companions: [Interester],
+// [ConnectRule] and [ValidatorFunc]. Optional abilities are one-method companions: [Interester],
 // [Healther], [Reconfigurer], [Stopper], [Metricser], [Authenticator],
 // [Snapshotter], [Statser].
 //

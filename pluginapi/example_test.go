@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,14 +13,14 @@ import (
 
 // A whole plugin: who knows the password may use the topics below demo/.
 func Example() {
-	validate := func(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
+	decide := func(c *pluginapi.Connect) *pluginapi.Decision {
 		if string(c.Password) != "secret" {
-			return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "wrong password"), nil
+			return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "wrong password")
 		}
-		return pluginapi.Allowed(pluginapi.Grant{Filter: "demo/#"}), nil
+		return pluginapi.Allowed(pluginapi.Grant{Filter: "demo/#"})
 	}
 	main := func() {
-		pluginapi.Serve(pluginapi.Plugin{Name: "my-auth", Version: "0.1.0", Hooks: pluginapi.ValidatorFunc(validate)})
+		pluginapi.Serve(pluginapi.Plugin{Name: "my-auth", Version: "0.1.0", Hooks: pluginapi.ConnectRule(decide)})
 	}
 	_ = main
 }
@@ -35,10 +36,8 @@ type listConfig struct {
 type list struct{ config listConfig }
 
 func (l *list) ValidateConnection(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
-	for _, id := range l.config.Allow {
-		if id == c.ClientID {
-			return &pluginapi.Decision{Word: pluginapi.Allow, ValidFor: l.config.Valid}, nil
-		}
+	if slices.Contains(l.config.Allow, c.ClientID) {
+		return &pluginapi.Decision{Word: pluginapi.Allow, ValidFor: l.config.Valid}, nil
 	}
 	if l.config.Mode == "abstain" {
 		return pluginapi.NoOpinion(), nil

@@ -60,3 +60,12 @@ type ObserverFunc func(ctx context.Context, events []Event, dropped uint64) erro
 func (f ObserverFunc) Observe(ctx context.Context, events []Event, dropped uint64) error {
 	return f(ctx, events, dropped)
 }
+
+// ConnectRule is a [Validator] that needs nothing but the CONNECT: it asks nobody,
+// so that it neither waits nor fails.
+type ConnectRule func(c *Connect) *Decision
+
+// ValidateConnection calls r.
+func (r ConnectRule) ValidateConnection(_ context.Context, c *Connect) (*Decision, error) {
+	return r(c), nil
+}

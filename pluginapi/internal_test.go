@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -89,6 +91,16 @@ func TestWriteAttachReplacesWhatADeadPluginLeft(t *testing.T) {
 		if a, ok := attached(path); ok {
 			t.Errorf("somebody answers at %+v", a)
 		}
+	}
+}
+
+func TestWriteAttachBesideAProgram(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "p"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writeAttach(dir, Attach{Name: "p"}); err == nil || !strings.Contains(err.Error(), "is a program: move it") {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -105,6 +105,9 @@ func target(socket string) string {
 // A file of a plugin that still runs is not replaced.
 func writeAttach(dir string, a Attach) (string, error) {
 	folder := filepath.Join(dir, a.Name)
+	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
+		return "", fmt.Errorf("%s is a program: move it and its plugin.json (see describe) into a folder of that name, where %s then goes", folder, AttachFile)
+	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
 	}

@@ -1,15 +1,14 @@
 package main
 
-import (
-	"context"
+import "github.com/gatehouse-mqtt/gatehouse/pluginapi"
 
-	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
-)
-
-func validate(_ context.Context, c *pluginapi.Connect) (*pluginapi.Decision, error) {
+func decide(c *pluginapi.Connect) *pluginapi.Decision {
 	if c.Username == "anna" && string(c.Password) == "secret" {
-		return pluginapi.Allowed(pluginapi.Grant{Filter: "demo/#"}), nil
+		return pluginapi.Allowed(pluginapi.Grant{Filter: "demo/#"})
 	}
-	return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "who are you?"), nil
+	return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "who are you?")
 }
-func main() { pluginapi.Serve(pluginapi.Plugin{Name: "min", Hooks: pluginapi.ValidatorFunc(validate)}) }
+
+func main() {
+	pluginapi.Serve(pluginapi.Plugin{Name: "min", Version: "0.1.0", Hooks: pluginapi.ConnectRule(decide)})
+}
