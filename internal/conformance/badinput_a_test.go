@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -128,19 +130,16 @@ func silentConnection(t *testing.T, _ *brokertest.Broker) {
 func partialConnect(t *testing.T, _ *brokertest.Broker) {
 	b := startLimited(t, broker.Limits{ConnectTimeout: 50 * time.Millisecond})
 	nc := raw(t, b)
-	begun := time.Now()
 	for _, one := range wire.Bytes(connectAs(mqtt.V311, "very slow client with a long name")) {
 		if _, err := nc.Write([]byte{one}); err != nil {
-			break
+			return
 		}
 		_ = nc.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
-		if _, err := nc.Read(make([]byte, 1)); !isTimeout(err) {
-			break
+		if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return
 		}
 	}
-	if took := time.Since(begun); took < 50*time.Millisecond || took > 400*time.Millisecond {
-		t.Errorf("closed after %v", took)
-	}
+	t.Error("the broker waited for the end of the packet")
 }
 
 func resetAfterConnect(t *testing.T, b *brokertest.Broker) {

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -220,8 +222,8 @@ var connects = map[mqtt.Version]string{
 func connectAs(v mqtt.Version, id string) string { return fmt.Sprintf(connects[v], id) }
 
 func TestBadInput(t *testing.T) {
-	for letter, rows := range badInput {
-		t.Run(letter, func(t *testing.T) { survive(t, rows) })
+	for _, letter := range slices.Sorted(maps.Keys(badInput)) {
+		t.Run(letter, func(t *testing.T) { survive(t, badInput[letter]) })
 	}
 }
 
