@@ -3,13 +3,11 @@
 package pluginapi_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +17,6 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
@@ -120,27 +117,6 @@ func TestProcessTerminates(t *testing.T) {
 	}
 	wantExit(t, p, 0)
 	wantFlushed(t, dir)
-}
-
-func TestProcessEndsWithItsLifeline(t *testing.T) {
-	dir := t.TempDir()
-	p := launch(t, plugintest.DataDir(dir))
-	if err := p.Abandon(); err != nil {
-		t.Fatal(err)
-	}
-	wantExit(t, p, 0)
-	wantFlushed(t, dir)
-}
-
-// TestProcessEndsAlthoughStopHangs: the lifeline has ended, and nobody is there
-// to kill a plugin that does not want to go.
-func TestProcessEndsAlthoughStopHangs(t *testing.T) {
-	t.Parallel() // it takes as long as a plugin is given
-	p := launch(t, plugintest.Config(`{"mode": "hang"}`))
-	if err := p.Abandon(); err != nil {
-		t.Fatal(err)
-	}
-	wantExit(t, p, 1)
 }
 
 func TestProcessSurvivesPanic(t *testing.T) {
@@ -326,239 +302,5 @@ func TestProcessEnvironment(t *testing.T) {
 	}
 	if !strings.Contains(d.Reason, "GATE_X=1") {
 		t.Errorf("environment %q, want GATE_X=1 in it", d.Reason)
-	}
-}
-
-// command runs the plugin like a person does.
-func command(t *testing.T, name string, args ...string) (stdout, stderr string, code int) {
-	t.Helper()
-	cmd := exec.Command(plugintest.Install(t, t.TempDir(), name), args...)
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.Env = quiet(t)
-	err := cmd.Run()
-	if _, failed := err.(*exec.ExitError); err != nil && !failed {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), cmd.ProcessState.ExitCode()
-}
-
-func TestCommandLine(t *testing.T) {
-	cases := []struct {
-		name, program  string
-		args           []string
-		code           int
-		stdout, stderr string // regular expressions
-	}{
-		{"describe", "gate", []string{"describe"}, 0, `(?s)^\{.*"name": "gate".*\}\n$`, `^$`},
-		{"version", "gate", []string{"-version"}, 0, `^gate 1.2.3\n$`, `^$`},
-		{"version, two dashes", "gate", []string{"--version"}, 0, `^gate 1.2.3\n$`, `^$`},
-		{"help", "gate", []string{"-h"}, 0, `(?s)^gate 1.2.3: lets some clients in\n.*-standalone DIR`, `^$`},
-		{"by hand", "gate", nil, 1, `^$`, `(?s)^gate is a Gatehouse plugin: the broker starts it.*broker serve --plugin-dir DIR`},
-		{"unknown command", "gate", []string{"run"}, 2, `^$`, `^gate: unknown command "run"\n`},
-		{"unknown flag", "gate", []string{"-x"}, 2, `^$`, `(?s)^gate: flag provided but not defined: -x.*describe`},
-		{"author's mistake", "bad", []string{"describe"}, 1, `^$`, `^pluginapi: plugin bad: Plugin.Hooks is nil: set it to`},
-	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			stdout, stderr, code := command(t, c.program, c.args...)
-			if code != c.code {
-				t.Errorf("exit status %d, want %d", code, c.code)
-			}
-			if !regexp.MustCompile(c.stdout).MatchString(stdout) {
-				t.Errorf("standard output %q does not match %q", stdout, c.stdout)
-			}
-			if !regexp.MustCompile(c.stderr).MatchString(stderr) {
-				t.Errorf("standard error %q does not match %q", stderr, c.stderr)
-			}
-		})
-	}
-}
-
-func TestDescribeIsAManifest(t *testing.T) {
-	stdout, _, _ := command(t, "gate", "describe")
-	m, err := pluginapi.ParseManifest([]byte(stdout))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Name != "gate" || m.Version != "1.2.3" || len(m.Services) != 1 || m.Services[0] != "gatehouse.plugin.v1.ConnectionValidatorService" {
-		t.Errorf("manifest %+v", m)
-	}
-	p := launch(t)
-	if remote, err := p.Manifest(t.Context()); err != nil || remote.Name != m.Name || string(remote.ConfigSchema) == "" {
-		t.Errorf("Describe = %+v, %v; want what describe prints", remote, err)
-	}
-}
-
-// TestStandalone runs the plugin as a person with a debugger does.
-func TestStandalone(t *testing.T) {
-	dir, data := t.TempDir(), t.TempDir()
-	program := plugintest.Install(t, t.TempDir(), "gate")
-	cmd := exec.Command(program, "-standalone", dir)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	cmd.Env = append(quiet(t), "TMPDIR="+os.TempDir())
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	defer func() { _ = cmd.Process.Kill() }()
-
-	path := filepath.Join(dir, "gate", pluginapi.AttachFile)
-	a := waitForAttach(t, path)
-	if a.Name != "gate" || a.Version != "1.2.3" || a.PID != cmd.Process.Pid || time.Since(a.Started) > time.Hour {
-		t.Errorf("attach file %+v", a)
-	}
-	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf("attach file has the mode %v, %v; want 0600", info.Mode(), err)
-	}
-
-	// A second one does not take the first one's place.
-	second := exec.Command(program, "-standalone", dir)
-	second.Env = cmd.Env
-	if out, err := second.CombinedOutput(); err == nil || !strings.Contains(string(out), "serves this plugin already") {
-		t.Errorf("a second plugin: %v, %s", err, out)
-	}
-
-	conn, err := grpc.NewClient(a.Address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	api := pluginv1.NewPluginServiceClient(conn)
-	// A broker may come, go, and come again.
-	for _, allow := range []string{"a", "b"} {
-		req := &pluginv1.InitRequest{DataDir: data, ConfigJson: []byte(`{"allow":["` + allow + `"]}`)}
-		if resp, err := api.Init(t.Context(), req); err != nil || len(resp.GetDiagnostics()) > 0 {
-			t.Fatalf("init: %v, %v", resp, err)
-		}
-		resp, err := pluginv1.NewConnectionValidatorServiceClient(conn).Validate(t.Context(),
-			&pluginv1.ValidateRequest{Connect: &pluginv1.Connect{ClientId: allow}})
-		if err != nil || resp.GetDecision().GetVerdict() != pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW {
-			t.Errorf("client %s: %v, %v", allow, resp, err)
-		}
-	}
-	wantFlushed(t, data) // the first one was stopped before the second began
-
-	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-ended; err != nil {
-		t.Errorf("exit after Ctrl-C: %v\n%s", err, stderr.String())
-	}
-	if _, err := os.Stat(path); !os.IsNotExist(err) {
-		t.Errorf("the attach file is still there: %v", err)
-	}
-	if _, err := os.Stat(strings.TrimPrefix(a.Address, "unix://")); !os.IsNotExist(err) {
-		t.Errorf("the socket is still there: %v", err)
-	}
-}
-
-func waitForAttach(t *testing.T, path string) pluginapi.Attach {
-	t.Helper()
-	var a pluginapi.Attach
-	for deadline := time.Now().Add(soon); ; {
-		content, err := os.ReadFile(path)
-		if err == nil {
-			if err := json.Unmarshal(content, &a); err != nil {
-				t.Fatal(err)
-			}
-			return a
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
-// TestProcessFlushesAlthoughNobodyReads: the broker was killed, so that the log
-// is broken before the lifeline tells.
-func TestProcessFlushesAlthoughNobodyReads(t *testing.T) {
-	dir, run := t.TempDir(), t.TempDir()
-	logReader, logWriter, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	lifelineReader, lifeline, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(plugintest.Install(t, t.TempDir(), "gate"))
-	cmd.Stderr = logWriter
-	cmd.ExtraFiles = []*os.File{lifelineReader}
-	cmd.Env = append(quiet(t), "GATEHOUSE_LIFELINE_FD=3", "PLUGIN_UNIX_SOCKET_DIR="+run,
-		pluginapi.Handshake.MagicCookieKey+"="+pluginapi.Handshake.MagicCookieValue)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	_, _ = logWriter.Close(), lifelineReader.Close()
-	line, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := grpc.NewClient("unix://"+strings.Split(line, "|")[3], pluginapi.DialOptions()...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	if _, err := pluginv1.NewPluginServiceClient(conn).Init(t.Context(), &pluginv1.InitRequest{DataDir: dir}); err != nil {
-		t.Fatal(err)
-	}
-	_, _, _ = logReader.Close(), stdout.Close(), conn.Close()
-	_ = lifeline.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("the plugin ended with %v", err)
-	}
-	wantFlushed(t, dir)
-}
-
-// TestProcessWithoutLifeline notices by its parent's process id that the broker
-// is gone. The shell in between is the broker.
-func TestProcessWithoutLifeline(t *testing.T) {
-	dir := t.TempDir()
-	program := plugintest.Install(t, t.TempDir(), "gate")
-	shell := exec.Command("/bin/sh", "-c", `"$0" >"$1/out" 2>"$1/err" & read x`, program, dir)
-	shell.Env = append(quiet(t), "PLUGIN_UNIX_SOCKET_DIR="+dir, "PATH="+os.Getenv("PATH"),
-		pluginapi.Handshake.MagicCookieKey+"="+pluginapi.Handshake.MagicCookieValue)
-	stdin, err := shell.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := shell.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var socket string
-	waitFor(t, "the handshake", func() bool {
-		out, _ := os.ReadFile(filepath.Join(dir, "out"))
-		f := strings.Split(string(out), "|")
-		if len(f) < 5 {
-			return false
-		}
-		socket = f[3]
-		return true
-	})
-	_ = stdin.Close()
-	_ = shell.Wait()
-	waitFor(t, "the exit", func() bool {
-		log, _ := os.ReadFile(filepath.Join(dir, "err"))
-		_, err := os.Stat(socket)
-		return strings.Contains(string(log), "the broker is gone") && os.IsNotExist(err)
-	})
-}
-
-// waitFor polls what happens in another process.
-func waitFor(t *testing.T, what string, happened func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(soon); !happened(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
 	}
 }
