@@ -73,7 +73,7 @@ func TestAnswerTooLarge(t *testing.T) {
 	}
 	c := b.Dial(mqtt.V5)
 	c.Send(&packet.Connect{Version: mqtt.V5, ClientID: "c", MaximumPacketSize: 5, RequestProblemInfo: true})
-	c.Expect(&packet.Disconnect{Code: mqtt.PacketTooLarge})
+	c.Expect(&packet.Connack{Code: mqtt.PacketTooLarge}) // no DISCONNECT before a good CONNACK [MQTT-3.14.0-1]
 	c.ExpectClosed()
 
 	d := b.Connect("d", small(30))

@@ -58,11 +58,12 @@ func (w *writer) feedRetained(sub mqtt.Subscription) {
 }
 
 // nextFeeding returns the subscription whose turn it is, its messages found;
-// nil if there is none.
+// nil if there is none, or if answers have to be written first: SUBACK comes
+// before the messages, as clients expect.
 func (w *writer) nextFeeding() *feeding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.feed.list) == 0 {
+	if len(w.feed.list) == 0 || len(w.control) > 0 && !w.stopped {
 		return nil
 	}
 	f := w.feed.list[0]

@@ -215,6 +215,12 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		}
 		ack.AssignedClientID = id
 	}
+	lim := c.negotiate(id, p, adm, ack)
+	expiry := c.sessionExpiry(p, ack)
+	if _, err := c.enc.Append(nil, ack); errors.Is(err, packet.ErrTooLarge) { // [MQTT-3.1.2-24]
+		c.refuse(id, &hook.Admission{Code: mqtt.PacketTooLarge, Reason: "CONNACK exceeds the maximum packet size"})
+		return false
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, c.b.limits.TakeoverTimeout)
 	defer cancel()
 	unlock, err := c.b.clients.lock(ctx, id)
@@ -228,7 +234,6 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		c.refuse(id, refusal)
 		return false
 	}
-	lim := c.negotiate(id, p, adm, ack)
 	ack.SessionPresent = cl != nil
 	if cl == nil {
 		cl = newClient(c.b, id, adm, lim)
@@ -237,7 +242,7 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 			return false
 		}
 	}
-	c.attach(cl, p, adm, ack, lim)
+	c.attach(cl, p, adm, ack, lim, expiry)
 	return true
 }
 
@@ -248,11 +253,9 @@ func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Ad
 	if cl == nil {
 		return nil, nil
 	}
-	if cl.principal != adm.Username || cl.mountpoint != adm.Mountpoint {
-		return nil, &hook.Admission{Code: mqtt.ClientIdentifierNotValid, Reason: "the client identifier belongs to another user"}
-	}
+	foreign := cl.principal != adm.Username || cl.mountpoint != adm.Mountpoint
 	taken := false
-	if old := cl.current(); old != nil {
+	if old := cl.current(); old != nil && (!foreign || old.ctx.Err() != nil) {
 		taken = true
 		old.end(ending{kind: hook.TakenOver, code: mqtt.SessionTakenOver, reason: "another connection took the session over"}) // [MQTT-3.1.4-3]
 		select {
@@ -263,7 +266,11 @@ func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Ad
 	}
 	cl.mu.Lock()
 	over := cl.expiry == 0 || cl.expiry != neverExpires && !taken && time.Since(cl.since) >= seconds(cl.expiry)
+	over = over && cl.conn == nil
 	cl.mu.Unlock()
+	if foreign && !over {
+		return nil, &hook.Admission{Code: mqtt.ClientIdentifierNotValid, Reason: "the client identifier belongs to another user"}
+	}
 	if clean || over {
 		cl.endSession(over)
 		return nil, nil
@@ -287,13 +294,12 @@ func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Ad
 
 // attach binds the connection to its session and queues CONNACK before anything
 // else can be sent. The caller has the turn.
-func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *packet.Connack, lim session.Limits) {
+func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *packet.Connack, lim session.Limits, expiry uint32) {
 	id := cl.id
 	c.resumed = ack.SessionPresent
 	if c.resumed {
 		cl.sess.SetLimits(lim)
 	}
-	expiry := c.sessionExpiry(p, ack)
 	c.client = cl
 	c.rights = hook.NewRights(adm.Grants, id, adm.Username)
 	c.info = &hook.Client{

@@ -280,3 +280,19 @@ func TestServerKeepAlive(t *testing.T) {
 		t.Errorf("asked for less than the least: got %+v", a)
 	}
 }
+
+// [MQTT-3.1.2-24] [MQTT-3.14.0-1]: a client that takes no CONNACK gets nothing
+// else either, and disturbs nobody.
+func TestConnackDoesNotFit(t *testing.T) {
+	b := start(t)
+	first := b.Connect("c", keeping(60))
+	for most, told := range map[uint32]bool{1: false, 4: false, 5: true, 10: true} {
+		c := b.Dial(mqtt.V5)
+		c.Send(&packet.Connect{Version: mqtt.V5, ClientID: "c", MaximumPacketSize: most, RequestProblemInfo: true}, &packet.Pingreq{})
+		if told {
+			c.Expect(&packet.Connack{Code: mqtt.PacketTooLarge})
+		}
+		c.ExpectClosed()
+	}
+	nothing(first)
+}
