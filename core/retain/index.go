@@ -167,6 +167,15 @@ func (x *Index) Match(filter string, now time.Time, yield func(*mqtt.Message) bo
 	})
 }
 
+// All calls yield for every retained message, those whose topic begins with "$"
+// included, in no particular order, until yield returns false; expired ones are
+// left out. yield may call the index.
+func (x *Index) All(now time.Time, yield func(*mqtt.Message) bool) {
+	x.messages.Load().All(func(_ string, e *entry) bool {
+		return e.message.Expired(now) || yield(e.message)
+	})
+}
+
 // Reap deletes up to limit expired messages, also in the store, and returns
 // how many. The broker calls it every few seconds. It stops early while the
 // queue is full.

@@ -72,3 +72,23 @@ func (x *Index[V]) Match(filter string, yield func(name string, v V) bool) {
 	walk := nameWalk[V]{filter: filter, yield: yield}
 	walk.run(&x.names.root)
 }
+
+// All calls yield for every value, those whose name begins with "$" included,
+// in no particular order, until yield returns false. yield may change the
+// index.
+func (x *Index[V]) All(yield func(name string, v V) bool) {
+	later := []*node[item[V]]{&x.names.root}
+	for len(later) > 0 {
+		n := later[len(later)-1]
+		later = later[:len(later)-1]
+		if at := n.value.Load(); at != nil && !yield(at.name, at.v) {
+			return
+		}
+		if kids := n.kids.Load(); kids != nil {
+			kids.each(func(kid *node[item[V]]) bool {
+				later = append(later, kid)
+				return true
+			})
+		}
+	}
+}
