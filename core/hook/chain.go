@@ -25,11 +25,12 @@ type interceptorChain struct {
 	stages [numPhases][NumPoints][]*interceptorStage
 }
 
-// interceptorStage is one interceptor at one point.
+// interceptorStage is one interceptor at one point, with all its interests
+// there: it is asked once about a call that several of them match.
 type interceptorStage struct {
 	InterceptorEntry
-	interest Interest
-	held     *atomic.Int64 // payload bytes held; shared by the entry's stages
+	interests []Interest
+	held      *atomic.Int64 // payload bytes held; shared by the entry's stages
 }
 
 func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
@@ -39,6 +40,7 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 			e.Counters = new(Counters)
 		}
 		held := new(atomic.Int64)
+		var own [numPhases][NumPoints]*interceptorStage
 		for _, in := range e.Interests {
 			if in.Point >= NumPoints {
 				continue
@@ -47,8 +49,11 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 			if in.BeforeAuthorization && e.MayBypassAuthorization {
 				phase = BeforeAuthorization
 			}
-			at := &c.stages[phase][in.Point]
-			*at = append(*at, &interceptorStage{InterceptorEntry: e, interest: in, held: held})
+			if own[phase][in.Point] == nil {
+				own[phase][in.Point] = &interceptorStage{InterceptorEntry: e, held: held}
+				c.stages[phase][in.Point] = append(c.stages[phase][in.Point], own[phase][in.Point])
+			}
+			own[phase][in.Point].interests = append(own[phase][in.Point].interests, in)
 		}
 	}
 	return c
@@ -95,11 +100,30 @@ func (s *interceptorStage) wants(p Point, c *Call) bool {
 	if c.Verdict.Action != Pass {
 		return false
 	}
-	in := &s.interest
+	for i := range s.interests {
+		if s.interests[i].wantsCall(c) {
+			return true
+		}
+	}
+	return false
+}
+
+func (in *Interest) wantsCall(c *Call) bool {
 	if c.Message != nil {
 		return in.wantsOrigin(c.Message.Origin) && in.wantsTopic(c.Message.Topic)
 	}
 	return in.wantsFilter(c.Subscription.Filter)
+}
+
+// mayChange is what the interests that asked for a call may change of it.
+func (s *interceptorStage) mayChange(o *original) Field {
+	var f Field
+	for i := range s.interests {
+		if s.interests[i].wantsCall(&Call{Message: o.message, Subscription: o.subscription}) {
+			f |= s.interests[i].MayChange
+		}
+	}
+	return f
 }
 
 func (in *Interest) wantsOrigin(o mqtt.Origin) bool {
@@ -152,7 +176,7 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 	for i, c := range b.Calls {
 		if c.Verdict.Action != Pass {
 			c.Verdict.By = s.Name
-		} else if !s.interest.MayChange.covers(before[i].changed(c)) {
+		} else if changed := before[i].changed(c); changed != 0 && !s.mayChange(&before[i]).covers(changed) {
 			before[i].restore(c)
 			pc.violations.Add(1)
 			c.Verdict = CallVerdict{

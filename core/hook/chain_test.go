@@ -114,6 +114,21 @@ func TestUndeclaredChange(t *testing.T) {
 	}
 }
 
+// A call that several interests match is asked about once, and may be changed
+// as they together allow.
+func TestSeveralInterests(t *testing.T) {
+	h := hook.NewHooks(nil)
+	h.SetInterceptors([]hook.InterceptorEntry{{Name: "one", Interceptor: appending("!"), Interests: []hook.Interest{
+		{Point: hook.PointPublish, Filters: []string{"a/#"}, MayChange: hook.FieldPayload},
+		{Point: hook.PointPublish, Filters: []string{"+/b"}, MayChange: hook.FieldTopic},
+	}}})
+	b := publish("a/b", "c/b", "a/c", "d")
+	h.Intercept(t.Context(), hook.AfterAuthorization, b)
+	if topics(b) != "a/b! c/b! a/c d" || b.Calls[2].Verdict.Action != hook.Refuse {
+		t.Errorf("topics %q, verdict %+v", topics(b), b.Calls[2].Verdict)
+	}
+}
+
 // gate is an interceptor that is away until it is opened.
 type gate struct {
 	open  chan struct{}

@@ -173,8 +173,9 @@ type Grants struct {
 
 // Grant allows or denies actions on topics, written in the client's own topics
 // without its mountpoint. %c and %u stand for the client identifier and the
-// user name and fill exactly one level; a value with a wildcard or a slash in
-// it matches nothing.
+// user name and fill exactly one level; with a value that is empty or has a
+// wildcard or a slash in it an allowing grant matches nothing, and a denying one
+// everything that the placeholder could stand for.
 type Grant struct {
 	Deny    bool
 	Actions Action

@@ -24,7 +24,12 @@ func NewRights(lists []*Grants, clientID, username string) *Rights {
 		filled := make([]Grant, 0, len(l.List))
 		for _, g := range l.List {
 			filter, ok := fill(g.Filter, clientID, username)
-			if !ok {
+			switch {
+			case ok:
+			case g.Deny:
+				// Nobody may escape a denial by a name that fits no level.
+				filter = widened(g.Filter)
+			default:
 				continue
 			}
 			g.Filter = filter
@@ -43,15 +48,24 @@ func NewRights(lists []*Grants, clientID, username string) *Rights {
 // choose itself a name that widens its rights.
 func fill(filter, clientID, username string) (string, bool) {
 	for _, v := range [...]struct{ pattern, value string }{{"%c", clientID}, {"%u", username}} {
-		if !strings.Contains(filter, v.pattern) {
-			continue
-		}
-		if v.value == "" || strings.ContainsAny(v.value, "/+#") {
+		if strings.Contains(filter, v.pattern) && (v.value == "" || strings.ContainsAny(v.value, "/+#")) {
 			return "", false
 		}
-		filter = strings.ReplaceAll(filter, v.pattern, v.value)
 	}
-	return filter, true
+	// In one pass, for the value of one may look like the other.
+	return strings.NewReplacer("%c", clientID, "%u", username).Replace(filter), true
+}
+
+// widened returns a filter that covers whatever the placeholders of filter could
+// stand for.
+func widened(filter string) string {
+	at := len(filter)
+	for _, p := range [...]string{"%c", "%u"} {
+		if i := strings.Index(filter, p); i >= 0 {
+			at = min(at, i)
+		}
+	}
+	return filter[:strings.LastIndexByte(filter[:at], '/')+1] + "#"
 }
 
 // MayPublish reports whether the client may publish to a topic.

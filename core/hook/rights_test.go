@@ -78,6 +78,31 @@ func TestRightsHostileNames(t *testing.T) {
 	}
 }
 
+// A name that looks like a placeholder is a name.
+func TestRightsNameLikePlaceholder(t *testing.T) {
+	r := hook.NewRights([]*hook.Grants{{List: []hook.Grant{{Filter: "own/%c/#"}, {Filter: "by/%u/%c"}}}}, "%u", "admin")
+	if r.MayPublish("own/admin/x", 0, false) || r.MayPublish("by/admin/admin", 0, false) {
+		t.Error("a client that calls itself %u has the rights of its user name")
+	}
+	if !r.MayPublish("own/%u/x", 0, false) || !r.MayPublish("by/admin/%u", 0, false) {
+		t.Error("it has not its own")
+	}
+}
+
+// Nor one that escapes a denial.
+func TestRightsHostileNamesDenied(t *testing.T) {
+	list := []*hook.Grants{{List: []hook.Grant{{Filter: "#"}, {Filter: "a/x%c/b", Deny: true}}}}
+	if r := hook.NewRights(list, "1", ""); r.MayPublish("a/x1/b", 0, false) || !r.MayPublish("a/x2/b", 0, false) {
+		t.Error("a plain name")
+	}
+	for _, id := range []string{"#", "+", "1/b", ""} {
+		r := hook.NewRights(list, id, "")
+		if r.MayPublish("a/x1/b", 0, false) || r.MayPublish("a/x1/b/b", 0, false) || !r.MayPublish("b", 0, false) {
+			t.Errorf("client %q escapes the denial, or is denied too much", id)
+		}
+	}
+}
+
 func TestNoRights(t *testing.T) {
 	var unlimited *hook.Rights
 	if !unlimited.MayPublish("a", 2, true) || !unlimited.MayReceive("a") {

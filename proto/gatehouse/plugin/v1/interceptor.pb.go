@@ -25,7 +25,8 @@ const (
 type VerdictAction int32
 
 const (
-	// Not stated; the answer is illegal.
+	// The plugin could not decide this call; reason says why. The policy of the
+	// hook then decides.
 	VerdictAction_VERDICT_ACTION_UNSPECIFIED VerdictAction = 0
 	// Go on, with the change if there is one.
 	VerdictAction_VERDICT_ACTION_PASS VerdictAction = 1

@@ -435,7 +435,7 @@ type SnapshotResponse struct {
 	Records []*RetainedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
 	// Deleted topics with the revision of their deletion.
 	Tombstones []*Tombstone `protobuf:"bytes,2,rep,name=tombstones,proto3" json:"tombstones,omitempty"`
-	// The revision as of which the snapshot is; the same in every part.
+	// The revision as of which the snapshot is; set at least in the last part.
 	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

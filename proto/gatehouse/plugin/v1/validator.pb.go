@@ -942,8 +942,9 @@ func (x *GrantList) GetGrants() []*Grant {
 
 // Grant allows or denies actions on topics, written in the client's own topics
 // (without its mountpoint). %c and %u stand for the client identifier and the
-// user name and fill exactly one level: a value with a wildcard or a slash
-// matches nothing.
+// user name and fill exactly one level. With a value that is empty or has a
+// wildcard or a slash in it, an ALLOW matches nothing, and a DENY everything
+// that the placeholder could stand for.
 type Grant struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Gives or takes.
