@@ -297,10 +297,3 @@ func TestUnreadablePluginStopsTheStart(t *testing.T) {
 		}
 	}
 }
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

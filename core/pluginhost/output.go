@@ -25,17 +25,20 @@ type output struct {
 	now func() time.Time
 
 	mu         sync.Mutex // guards the fields below
+	parse      allowance
 	chatter    allowance
 	alarm      allowance
 	suppressed int
-	tail       []string
-	crash      []string // the text of a panic
-	crashing   bool     // lines belong to it
+	tail       [tailLines][]byte // a ring of the last lines
+	lines      int               // that were ever written
+	crash      []string          // the text of a panic
+	crashing   bool              // lines belong to it
 }
 
 func newOutput(log *slog.Logger, now func() time.Time) *output {
 	return &output{
 		log: log, now: now,
+		parse:   allowance{perSecond: parsePerSecond, burst: parseBurst, last: now()},
 		chatter: allowance{perSecond: chatterPerSecond, burst: chatterBurst, last: now()},
 		alarm:   allowance{perSecond: alarmPerSecond, burst: alarmBurst, last: now()},
 	}
@@ -80,10 +83,11 @@ func (o *output) admit(line []byte) (r logRecord, lost int, ok bool) {
 	defer o.mu.Unlock()
 	o.remember(line)
 	now := o.now()
+	o.parse.refill(now)
 	o.chatter.refill(now)
 	o.alarm.refill(now)
-	if !o.chatter.left() && !o.alarm.left() {
-		o.suppressed++ // not worth parsing: a flood costs little
+	if !o.chatter.left() && !o.alarm.left() || !o.parse.take() {
+		o.suppressed++ // unseen: a flood costs little
 		return logRecord{}, 0, false
 	}
 	r = parseLine(line)
@@ -106,38 +110,45 @@ func (o *output) admit(line []byte) (r logRecord, lost int, ok bool) {
 }
 
 // remember keeps a line for the tail, and for the text of a panic if it
-// belongs to one. The caller holds mu.
+// belongs to one. The caller holds mu. Most lines of a flood end here, so that
+// it allocates nothing.
 func (o *output) remember(line []byte) {
-	text := clean(string(line[:min(len(line), tailLineSize)]), tailLineSize)
-	if len(o.tail) == tailLines {
-		copy(o.tail, o.tail[1:])
-		o.tail = o.tail[:tailLines-1]
-	}
-	o.tail = append(o.tail, text)
+	kept := line[:min(len(line), tailLineSize)]
+	at := &o.tail[o.lines%tailLines]
+	*at = append((*at)[:0], kept...)
+	o.lines++
 	switch {
-	case startsPanic(text) && !o.crashing:
+	case !o.crashing && startsPanic(kept):
 		o.crashing = true
 		o.crash = nil
-	case strings.HasPrefix(text, "{"):
+	case bytes.HasPrefix(kept, []byte{'{'}):
 		o.crashing = false // a record: it lives on
 	}
 	if o.crashing && len(o.crash) < panicLines {
-		o.crash = append(o.crash, text)
+		o.crash = append(o.crash, clean(string(kept), tailLineSize))
 	}
 }
 
-// startsPanic knows how the runtimes of Go and Python begin their last words.
-func startsPanic(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") ||
-		strings.HasPrefix(line, "SIGQUIT: ") || strings.HasPrefix(line, "SIGABRT: ") ||
-		strings.HasPrefix(line, "Traceback (most recent call last)")
+// panicStarts are how the runtimes of Go and Python begin their last words.
+var panicStarts = [][]byte{
+	[]byte("panic: "), []byte("fatal error: "), []byte("SIGQUIT: "), []byte("SIGABRT: "),
+	[]byte("Traceback (most recent call last)"),
+}
+
+func startsPanic(line []byte) bool {
+	return slices.ContainsFunc(panicStarts, func(start []byte) bool { return bytes.HasPrefix(line, start) })
 }
 
 // last returns up to n of the last lines.
 func (o *output) last(n int) []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return slices.Clone(o.tail[max(0, len(o.tail)-n):])
+	n = min(n, o.lines, tailLines)
+	out := make([]string, n)
+	for i := range out {
+		out[i] = clean(string(o.tail[(o.lines-n+i)%tailLines]), tailLineSize)
+	}
+	return out
 }
 
 // panicText returns the panic's headline and whole text, "" if there is none.

@@ -5,6 +5,8 @@ import "time"
 // Output beyond these rates is thrown away and counted. Warnings and errors
 // have an allowance of their own, so that chatter does not hide them.
 const (
+	parsePerSecond   = 5000 // lines that are looked at, whatever comes of them
+	parseBurst       = 5000
 	chatterPerSecond = 200
 	chatterBurst     = 1000
 	alarmPerSecond   = 50

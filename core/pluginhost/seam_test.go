@@ -94,3 +94,10 @@ func TestSlotStopsWaiting(t *testing.T) {
 		t.Errorf("error is %v", err)
 	}
 }
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
