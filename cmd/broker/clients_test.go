@@ -69,13 +69,6 @@ func (c *client3) subscribe(filter string, qos byte) {
 	}
 }
 
-func (c *client3) publish(topic string, qos byte, retain bool, payload string) {
-	c.t.Helper()
-	if tk := c.Publish(topic, qos, retain, payload); !tk.WaitTimeout(patience) || tk.Error() != nil {
-		c.t.Fatalf("publish %s: %v", topic, tk.Error())
-	}
-}
-
 // client5 is a real MQTT 5 client.
 type client5 struct {
 	*paho5.Client

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -202,10 +203,8 @@ func (l *limitsConfig) check() error {
 }
 
 func oneOf(path, value string, allowed ...string) error {
-	for _, a := range allowed {
-		if a == value {
-			return nil
-		}
+	if slices.Contains(allowed, value) {
+		return nil
 	}
 	return &misplaced{path, fmt.Sprintf("%q is none of %s", value, strings.Join(allowed[1:], ", "))}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"testing"
 
@@ -20,9 +21,7 @@ func TestMain(m *testing.M) {
 	for name, p := range testPlugins {
 		commands[name] = func() { os.Exit(pluginapi.ServeArgs(p(), os.Args[1:])) }
 	}
-	for name, f := range brokenPlugins {
-		commands[name] = f
-	}
+	maps.Copy(commands, brokenPlugins)
 	testscript.Main(m, commands)
 }
 

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -81,7 +82,7 @@ func (h *Hooks) Intercept(ctx context.Context, phase Phase, b *Batch) {
 // itself if it is all of them.
 func (s *interceptorStage) selectCalls(b *Batch) *Batch {
 	n := 0
-	for n < len(b.Calls) && s.wants(b.Point, b.Calls[n]) {
+	for n < len(b.Calls) && s.wants(b.Calls[n]) {
 		n++
 	}
 	if n == len(b.Calls) {
@@ -89,14 +90,14 @@ func (s *interceptorStage) selectCalls(b *Batch) *Batch {
 	}
 	calls := append(make([]*Call, 0, len(b.Calls)-1), b.Calls[:n]...)
 	for _, c := range b.Calls[n:] {
-		if s.wants(b.Point, c) {
+		if s.wants(c) {
 			calls = append(calls, c)
 		}
 	}
 	return &Batch{Point: b.Point, Calls: calls}
 }
 
-func (s *interceptorStage) wants(p Point, c *Call) bool {
+func (s *interceptorStage) wants(c *Call) bool {
 	if c.Verdict.Action != Pass {
 		return false
 	}
@@ -127,12 +128,7 @@ func (s *interceptorStage) mayChange(o *original) Field {
 }
 
 func (in *Interest) wantsOrigin(o mqtt.Origin) bool {
-	for _, want := range in.Origins {
-		if want == o {
-			return true
-		}
-	}
-	return len(in.Origins) == 0
+	return len(in.Origins) == 0 || slices.Contains(in.Origins, o)
 }
 
 func (in *Interest) wantsTopic(name string) bool {

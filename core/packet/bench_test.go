@@ -19,8 +19,10 @@ var benchPackets = []struct {
 }{
 	{"connect 3.1.1", mqtt.V311, false, plain(mqtt.V311, func(p *packet.Connect) { p.ClientID = "client" }), 2},
 	{"publish 3.1.1 QoS 0", mqtt.V311, false, publish(mqtt.Message{Topic: "sensors/1/temperature", Payload: benchPayload}), 2},
-	{"publish 5 QoS 1", mqtt.V5, false,
-		&packet.Publish{Message: mqtt.Message{Topic: "sensors/1/temperature", Payload: benchPayload, QoS: 1}, ID: 1}, 2},
+	{
+		"publish 5 QoS 1", mqtt.V5, false,
+		&packet.Publish{Message: mqtt.Message{Topic: "sensors/1/temperature", Payload: benchPayload, QoS: 1}, ID: 1}, 2,
+	},
 	{"publish 5 with properties", mqtt.V5, false, &packet.Publish{Message: mqtt.Message{
 		Topic: "sensors/1/temperature", Payload: benchPayload, QoS: 1,
 		Properties: &mqtt.Properties{

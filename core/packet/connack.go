@@ -158,20 +158,20 @@ func (d *Decoder) connackProperties(c *cursor, to *Connack) {
 }
 
 // readText stores the property at hand if it is a string or binary.
-func (to *Connack) readText(p *propertyReader) {
-	switch p.id {
+func (p *Connack) readText(r *propertyReader) {
+	switch r.id {
 	case propAssignedClientID:
-		to.AssignedClientID = p.text()
+		p.AssignedClientID = r.text()
 	case propReasonString:
-		to.Reason = p.text()
+		p.Reason = r.text()
 	case propResponseInfo:
-		to.ResponseInfo = p.text()
+		p.ResponseInfo = r.text()
 	case propServerReference:
-		to.ServerReference = p.text()
+		p.ServerReference = r.text()
 	case propAuthMethod:
-		to.AuthMethod = p.text()
+		p.AuthMethod = r.text()
 	case propAuthData:
-		to.AuthData = p.data()
+		p.AuthData = r.data()
 	}
 }
 

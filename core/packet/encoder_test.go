@@ -99,16 +99,24 @@ func TestNoProblemInfo(t *testing.T) {
 		p, want packet.Packet
 	}{
 		{&packet.Ack{Kind: packet.PUBREC, ID: 1, Reason: "r", User: user}, &packet.Ack{Kind: packet.PUBREC, ID: 1}},
-		{&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{0}, Reason: "r", User: user},
-			&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{0}}},
-		{&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{0}, Reason: "r", User: user},
-			&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{0}}},
-		{&packet.Auth{Code: mqtt.ContinueAuthentication, Method: "m", Reason: "r", User: user},
-			&packet.Auth{Code: mqtt.ContinueAuthentication, Method: "m"}},
+		{
+			&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{0}, Reason: "r", User: user},
+			&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{0}},
+		},
+		{
+			&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{0}, Reason: "r", User: user},
+			&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{0}},
+		},
+		{
+			&packet.Auth{Code: mqtt.ContinueAuthentication, Method: "m", Reason: "r", User: user},
+			&packet.Auth{Code: mqtt.ContinueAuthentication, Method: "m"},
+		},
 		{&packet.Connack{Reason: "r", User: user}, &packet.Connack{Reason: "r", User: user}},
 		{&packet.Disconnect{Reason: "r", User: user}, &packet.Disconnect{Reason: "r", User: user}},
-		{publish(mqtt.Message{Topic: "t", Properties: &mqtt.Properties{User: user}}),
-			publish(mqtt.Message{Topic: "t", Properties: &mqtt.Properties{User: user}})},
+		{
+			publish(mqtt.Message{Topic: "t", Properties: &mqtt.Properties{User: user}}),
+			publish(mqtt.Message{Topic: "t", Properties: &mqtt.Properties{User: user}}),
+		},
 	} {
 		got := decodeOne(t, packet.NewClientDecoder(mqtt.V5, 0), encoded(t, e, tt.p))
 		if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -129,8 +137,10 @@ func TestForMQTT3(t *testing.T) {
 		{"connack banned", &packet.Connack{Code: mqtt.Banned, SessionPresent: true}, `20 02 00 05`},
 		{"connack level", &packet.Connack{Code: mqtt.UnsupportedProtocolVersion}, `20 02 00 01`},
 		{"puback", &packet.Ack{Kind: packet.PUBACK, ID: 1, Code: mqtt.QuotaExceeded, Reason: "r"}, `40 02 0001`},
-		{"suback", &packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{1, mqtt.NotAuthorized, mqtt.TopicFilterInvalid}},
-			`90 ( 0001 01 80 80 )`},
+		{
+			"suback", &packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{1, mqtt.NotAuthorized, mqtt.TopicFilterInvalid}},
+			`90 ( 0001 01 80 80 )`,
+		},
 		{"unsuback", &packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{mqtt.NoSubscriptionExisted}}, `b0 02 0001`},
 		{"disconnect", &packet.Disconnect{Code: mqtt.ServerShuttingDown, Reason: "r"}, `e0 00`},
 		{"subscribe", &packet.Subscribe{ID: 1, SubscriptionID: 3, User: user, Subscriptions: []mqtt.Subscription{
@@ -164,8 +174,10 @@ func TestForMQTT3(t *testing.T) {
 }
 
 func TestAppendPublish(t *testing.T) {
-	m := &mqtt.Message{Topic: "a/b", Payload: []byte("hi"), QoS: mqtt.ExactlyOnce, Retain: true,
-		Properties: &mqtt.Properties{Expiry: 100, HasExpiry: true}}
+	m := &mqtt.Message{
+		Topic: "a/b", Payload: []byte("hi"), QoS: mqtt.ExactlyOnce, Retain: true,
+		Properties: &mqtt.Properties{Expiry: 100, HasExpiry: true},
+	}
 	for _, tt := range []struct {
 		name string
 		v    mqtt.Version
@@ -173,18 +185,30 @@ func TestAppendPublish(t *testing.T) {
 		want string
 	}{
 		{"the header's flags, not the message's", mqtt.V311, packet.PublishHeader{}, `30 ( "a/b" 'hi' )`},
-		{"QoS 1, DUP, RETAIN", mqtt.V311, packet.PublishHeader{QoS: 1, ID: 7, Dup: true, Retain: true},
-			`3b ( "a/b" 0007 'hi' )`},
+		{
+			"QoS 1, DUP, RETAIN", mqtt.V311,
+			packet.PublishHeader{QoS: 1, ID: 7, Dup: true, Retain: true},
+			`3b ( "a/b" 0007 'hi' )`,
+		},
 		{"no DUP with QoS 0", mqtt.V311, packet.PublishHeader{Dup: true}, `30 ( "a/b" 'hi' )`},
-		{"what is left of the expiry", mqtt.V5, packet.PublishHeader{Expiry: 40},
-			`30 ( "a/b" ( 02 00000028 ) 'hi' )`},
+		{
+			"what is left of the expiry", mqtt.V5,
+			packet.PublishHeader{Expiry: 40},
+			`30 ( "a/b" ( 02 00000028 ) 'hi' )`,
+		},
 		{"nothing is left", mqtt.V5, packet.PublishHeader{}, `30 ( "a/b" ( 02 00000000 ) 'hi' )`},
 		{"alias with topic", mqtt.V5, packet.PublishHeader{Alias: 3}, `30 ( "a/b" ( 23 0003 02 00000000 ) 'hi' )`},
-		{"alias for topic", mqtt.V5, packet.PublishHeader{Alias: 3, OmitTopic: true},
-			`30 ( "" ( 23 0003 02 00000000 ) 'hi' )`},
+		{
+			"alias for topic", mqtt.V5,
+			packet.PublishHeader{Alias: 3, OmitTopic: true},
+			`30 ( "" ( 23 0003 02 00000000 ) 'hi' )`,
+		},
 		{"alias before MQTT 5", mqtt.V311, packet.PublishHeader{Alias: 3, OmitTopic: true}, `30 ( "a/b" 'hi' )`},
-		{"subscription identifiers", mqtt.V5, packet.PublishHeader{SubscriptionIDs: []uint32{5, 300}},
-			`30 ( "a/b" ( 0b 05 0b ac02 02 00000000 ) 'hi' )`},
+		{
+			"subscription identifiers", mqtt.V5,
+			packet.PublishHeader{SubscriptionIDs: []uint32{5, 300}},
+			`30 ( "a/b" ( 0b 05 0b ac02 02 00000000 ) 'hi' )`,
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := packet.Encoder{Version: tt.v}

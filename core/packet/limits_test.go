@@ -21,8 +21,10 @@ func TestLimits(t *testing.T) {
 		{"user properties of CONNECT and will", `10 ( "MQTT" 05 06 003c ( 26 "k" "1" 26 "k" "2" ) "abc"
 			( 26 "k" "1" 26 "k" "2" ) "w" "p" )`, 0},
 		{"three user properties", `10 ( "MQTT" 05 02 003c ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) "abc" )`, mqtt.QuotaExceeded},
-		{"three of the will", `10 ( "MQTT" 05 06 003c 00 "abc" ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) "w" "p" )`,
-			mqtt.QuotaExceeded},
+		{
+			"three of the will", `10 ( "MQTT" 05 06 003c 00 "abc" ( 26 "k" "1" 26 "k" "2" 26 "k" "3" ) "w" "p" )`,
+			mqtt.QuotaExceeded,
+		},
 		{"user property bytes", `10 ( "MQTT" 05 02 003c ( 26 "12345" "67890" ) "abc" )`, 0},
 		{"too many user property bytes", `10 ( "MQTT" 05 02 003c ( 26 "12345" "67890a" ) "abc" )`, mqtt.QuotaExceeded},
 		{"filters", preludes[mqtt.V5] + `82 ( 0001 00 "a" 00 "b" 00 )`, 0},
