@@ -234,10 +234,6 @@ func (c *chaos) later() {
 		}
 		fmt.Println("chatter is over")
 	}
-	if c.is("crash-after") {
-		time.Sleep(c.duration("crash-after"))
-		panic("boom at work")
-	}
 }
 
 func (c *chaos) CheckHealth(context.Context, *pluginv1.CheckHealthRequest) (*pluginv1.CheckHealthResponse, error) {
@@ -265,8 +261,8 @@ func (c *chaos) Stop(ctx context.Context, in *pluginv1.StopRequest) (*pluginv1.S
 	return &pluginv1.StopResponse{}, nil
 }
 
-// chaosValidator allows everybody. It tells the user "slow" by the file that
-// the client identifier names that it has the call, and takes its time.
+// chaosValidator allows everybody. For the user "slow" it writes the file that
+// the client identifier names, and takes its time; the user "crash" ends it.
 type chaosValidator struct {
 	pluginv1.UnimplementedConnectionValidatorServiceServer
 	chaos *chaos
@@ -275,9 +271,13 @@ type chaosValidator struct {
 func (v *chaosValidator) Validate(_ context.Context, in *pluginv1.ValidateRequest) (*pluginv1.ValidateResponse, error) {
 	v.chaos.busy.Add(1)
 	defer v.chaos.busy.Done()
-	if c := in.GetConnect(); c.GetUsername() == "slow" {
+	switch c := in.GetConnect(); c.GetUsername() {
+	case "slow":
 		_ = os.WriteFile(c.GetClientId(), nil, 0o600)
 		time.Sleep(300 * time.Millisecond)
+	case "crash":
+		go panic("boom at work")
+		time.Sleep(time.Hour)
 	}
 	return &pluginv1.ValidateResponse{Decision: &pluginv1.Decision{Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW}}, nil
 }

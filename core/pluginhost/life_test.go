@@ -23,8 +23,13 @@ import (
 
 func TestCrashIsRecorded(t *testing.T) {
 	th := newTestHost(t, nil)
-	th.install(t, "auth", "crash-after=1ms")
-	th.mustStart(t)
+	th.install(t, "auth")
+	b := th.mustStart(t)
+	_, err := b.Validators[0].Validator.Validate(context.Background(),
+		&hook.Connect{ClientID: "c", Username: "crash", HasUsername: true})
+	if !errors.Is(err, hook.ErrLost) {
+		t.Errorf("the call gives %v", err)
+	}
 	s := th.until(t, "auth", "crashed", func(s Status) bool { return len(s.Failures) > 0 })
 	f := s.Failures[0]
 	if f.Kind != KindExited || f.What != "it exited with status 2 (panic: boom at work)" {

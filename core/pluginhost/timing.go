@@ -29,7 +29,7 @@ type timing struct {
 }
 
 var defaultTiming = timing{
-	describe: 2 * time.Second,
+	describe: defaultStartTimeout, // a machine that boots is slow
 	linger:   200 * time.Millisecond,
 	dying:    300 * time.Millisecond,
 	reap:     2 * time.Second,
