@@ -31,8 +31,8 @@ func (x *exchange) Challenge(ctx context.Context, s hook.AuthStep) (hook.AuthSte
 	c := x.c
 	c.w.send(&packet.Auth{Code: mqtt.ContinueAuthentication, Method: x.method, Data: s.Data, Reason: s.Reason, User: s.User})
 	c.w.kick()
-	if deadline, ok := ctx.Deadline(); ok && c.ending() == nil {
-		_ = c.nc.SetReadDeadline(deadline)
+	if deadline, ok := ctx.Deadline(); ok {
+		c.readBy(deadline)
 	}
 	for {
 		p, err := c.dec.Next()
@@ -109,7 +109,7 @@ func (c *conn) authenticate(p *packet.Connect) (*hook.Admission, bool) {
 	c.connect = c.connectInfo(p)
 	x := &exchange{c: c, method: p.AuthMethod}
 	adm := c.b.hooks.Authenticate(c.ctx, c.connect, x)
-	_ = c.nc.SetReadDeadline(time.Time{})
+	c.readBy(time.Time{})
 	switch {
 	case c.ending() != nil:
 		return nil, false

@@ -109,7 +109,7 @@ func (c *conn) read() ending {
 		} else if begun.IsZero() {
 			begun = time.Now()
 		}
-		c.setReadDeadline(begun)
+		c.awaitPacket(begun)
 		before := c.dec.Buffered()
 		if err := c.dec.Fill(c.nc); err != nil {
 			return c.readFailed(err)
@@ -199,13 +199,10 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 	return &ending{kind: hook.ByClient, code: p.Code, reason: p.Reason, silent: true}
 }
 
-// setReadDeadline gives the client one and a half times its keep-alive
+// awaitPacket gives the client one and a half times its keep-alive
 // [MQTT-3.1.2-22]. A packet that has begun may take longer as long as bytes
 // come, but not for ever.
-func (c *conn) setReadDeadline(begun time.Time) {
-	if c.ending() != nil {
-		return // end has set one that must hold
-	}
+func (c *conn) awaitPacket(begun time.Time) {
 	limit := c.keepAlive + c.keepAlive/2
 	var deadline time.Time // none
 	if limit > 0 {
@@ -217,10 +214,7 @@ func (c *conn) setReadDeadline(begun time.Time) {
 			deadline = last
 		}
 	}
-	_ = c.nc.SetReadDeadline(deadline)
-	if c.ending() != nil {
-		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
-	}
+	c.readBy(deadline)
 }
 
 func (c *conn) countIn(n int) {

@@ -30,10 +30,22 @@ func (c *conn) end(e ending) {
 	if c.ended == nil {
 		c.ended = &e
 	}
+	_ = c.nc.SetReadDeadline(past)
 	c.endMu.Unlock()
 	c.cancel()
-	// Unblocks a reader; the past is a deadline that nobody misses.
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// past is a deadline that unblocks a reader.
+var past = time.Unix(1, 0)
+
+// readBy sets the deadline for reading; zero means none. A connection that has
+// to end keeps the one that end has set.
+func (c *conn) readBy(deadline time.Time) {
+	c.endMu.Lock()
+	defer c.endMu.Unlock()
+	if c.ended == nil {
+		_ = c.nc.SetReadDeadline(deadline)
+	}
 }
 
 func (c *conn) ending() *ending {
@@ -81,8 +93,6 @@ func (c *conn) finish(e ending) {
 	c.w.farewell(c.b.limits.FarewellTimeout)
 	if told {
 		defer c.close(true) // whoever waits for the session does not wait for that
-	} else {
-		c.close(false)
 	}
 	cl := c.client
 	if cl.outlives() {
@@ -92,6 +102,10 @@ func (c *conn) finish(e ending) {
 	cl.mu.Lock()
 	cl.conn, cl.since = nil, time.Now()
 	cl.mu.Unlock()
+	if !told {
+		// A client that sees the end can rely on the broker's having let go.
+		c.close(false)
+	}
 	c.b.stats.clients.Add(-1)
 	c.logEnd(e)
 	if c.b.hooks.Observes(hook.Disconnected) {

@@ -85,3 +85,13 @@ func TestAnswerTooLarge(t *testing.T) {
 	d.Expect(&packet.Disconnect{Code: mqtt.PacketTooLarge})
 	d.ExpectClosed()
 }
+
+// A connection that begins while the broker ends does not hold it up.
+func TestShutdownMeetsNewConnection(t *testing.T) {
+	for range 100 {
+		b := brokertest.Start(t, broker.Options{Limits: broker.Limits{ConnectTimeout: time.Hour}})
+		c := b.Dial(mqtt.V311)
+		b.Stop()
+		c.Drop()
+	}
+}

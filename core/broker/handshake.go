@@ -22,7 +22,7 @@ const readAhead = 16 << 10
 // handshake takes the connection from its first byte to CONNACK. It returns
 // false if the client is not connected; a refusal is then queued.
 func (c *conn) handshake() bool {
-	_ = c.nc.SetReadDeadline(time.Now().Add(c.b.limits.ConnectTimeout))
+	c.readBy(time.Now().Add(c.b.limits.ConnectTimeout))
 	p, err := c.readConnect()
 	if err != nil {
 		c.refuseMalformed(err)
@@ -112,7 +112,7 @@ func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
-	_ = c.nc.SetReadDeadline(time.Time{})
+	c.readBy(time.Time{})
 	left := make(chan error, 1)
 	go func() {
 		for c.dec.Buffered() < readAhead {
@@ -127,9 +127,9 @@ func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
 		left <- nil
 	}()
 	adm := c.b.hooks.Validate(ctx, in)
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // ends the watch
+	c.readBy(past) // ends the watch
 	err := <-left
-	_ = c.nc.SetReadDeadline(time.Time{})
+	c.readBy(time.Time{})
 	if c.ending() != nil || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, false
 	}
