@@ -28,8 +28,8 @@ func TestStartFailures(t *testing.T) {
 		{
 			"hangs in Init",
 			[]string{"hang-init"},
-			500 * time.Millisecond, KindHung, Backoff,
-			[]string{"did not finish Init within 500ms", "start_timeout"},
+			2 * time.Second, KindHung, Backoff,
+			[]string{"did not finish Init within 2s", "start_timeout"},
 		},
 		{
 			"exits at once",
@@ -40,8 +40,8 @@ func TestStartFailures(t *testing.T) {
 		{
 			"prints garbage",
 			[]string{"garbage"},
-			500 * time.Millisecond, KindGarbled, Backoff,
-			[]string{"did not print its handshake within 500ms", `"Welcome to Acme(tm) Rules!"`, "chaos describe"},
+			2 * time.Second, KindGarbled, Backoff,
+			[]string{"did not print its handshake within 2s", `"Welcome to Acme(tm) Rules!"`, "chaos describe"},
 		},
 		{
 			"prints garbage and exits",
