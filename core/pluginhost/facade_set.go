@@ -36,7 +36,7 @@ type facades struct {
 func newFacades(s *slot, log *slog.Logger) *facades {
 	f := &facades{slot: s, log: log}
 	f.bindings.Store(new([]*binding))
-	f.validator = &validatorFacade{f}
+	f.validator = &validatorFacade{set: f}
 	f.interceptor = &interceptorFacade{f}
 	f.observer = &observerFacade{set: f}
 	f.store = &storeFacade{f}

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -9,7 +10,10 @@ import (
 
 // validatorFacade is a plugin's [hook.Validator]: one unary call each, for
 // which a CONNECT has time.
-type validatorFacade struct{ set *facades }
+type validatorFacade struct {
+	set           *facades
+	authenticates atomic.Bool // the plugin's last word; see Authenticates
+}
 
 var (
 	_ hook.Validator = (*validatorFacade)(nil)
