@@ -67,7 +67,7 @@ func TestBadInputIsComplete(t *testing.T) {
 
 // allows reports whether an answer is one that the entry names. A limit of ours
 // may refuse earlier.
-func (e entry) allows(a answer) bool {
+func (e entry) allows(a outcome) bool {
 	code := a.code()
 	named := strings.Contains(e.expected, fmt.Sprintf("0x%02x", byte(code)))
 	if c, ok := a.says.(*packet.Connack); ok && c.Code == mqtt.ClientIdentifierNotValid {

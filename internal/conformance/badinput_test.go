@@ -33,38 +33,38 @@ type bad struct {
 	// zero, raw is the beginning, and version the one that answers are read in.
 	after, version mqtt.Version
 	raw            string // in the notation of package wire
-	want           answer
+	want           outcome
 
 	// run is done instead where one dialogue is not enough.
 	run func(t *testing.T, b *brokertest.Broker)
 }
 
-// answer is what the broker says to a client and does with its connection.
-type answer struct {
+// outcome is what the broker says to a client and does with its connection.
+type outcome struct {
 	says  packet.Packet // nil for nothing; of refusals only the code counts
 	stays bool
 }
 
 // ends is the answer of a connection that is just closed.
-func ends() answer { return answer{} }
+func ends() outcome { return outcome{} }
 
 // tells is the answer of MQTT 5 to a connected client.
-func tells(code mqtt.ReasonCode) answer { return answer{says: &packet.Disconnect{Code: code}} }
+func tells(code mqtt.ReasonCode) outcome { return outcome{says: &packet.Disconnect{Code: code}} }
 
 // refuses is the answer to a CONNECT.
-func refuses(code mqtt.ReasonCode) answer { return answer{says: &packet.Connack{Code: code}} }
+func refuses(code mqtt.ReasonCode) outcome { return outcome{says: &packet.Connack{Code: code}} }
 
 // rejects is the answer to a SUBSCRIBE whose packet identifier is 1, of one
 // filter that is not valid.
-func rejects(code mqtt.ReasonCode) answer {
-	return answer{says: &packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{code}}, stays: true}
+func rejects(code mqtt.ReasonCode) outcome {
+	return outcome{says: &packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{code}}, stays: true}
 }
 
 // says is the answer of one packet, after which the connection goes on.
-func says(p packet.Packet) answer { return answer{says: p, stays: true} }
+func says(p packet.Packet) outcome { return outcome{says: p, stays: true} }
 
 // code is the reason code of a refusal; 0 if the answer is none.
-func (a answer) code() mqtt.ReasonCode {
+func (a outcome) code() mqtt.ReasonCode {
 	switch p := a.says.(type) {
 	case *packet.Disconnect:
 		return p.Code
@@ -110,7 +110,7 @@ func (row *bad) play(t *testing.T, b *brokertest.Broker) {
 	row.want.check(t, c)
 }
 
-func (a answer) check(t *testing.T, c *brokertest.Client) {
+func (a outcome) check(t *testing.T, c *brokertest.Client) {
 	t.Helper()
 	if a.says != nil {
 		got := c.Next()
