@@ -1,15 +1,15 @@
+// Command minimal-validator lets in whoever knows the password.
 package main
 
-import (
-	"context"
+import "github.com/gatehouse-mqtt/gatehouse/pluginapi"
 
-	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
-)
-
-type door struct{}
-
-func (door) ValidateConnection(context.Context, *pluginapi.Connect) (*pluginapi.Decision, error) {
-	return pluginapi.Allowed(pluginapi.Grant{Filter: "home/%c/#"}), nil
+func decide(c *pluginapi.Connect) *pluginapi.Decision {
+	if string(c.Password) != "sesame" {
+		return pluginapi.Denied(pluginapi.BadUserNameOrPassword, "say the word")
+	}
+	return pluginapi.Allowed(pluginapi.Grant{Filter: "home/%c/#"})
 }
 
-func main() { pluginapi.Serve(pluginapi.Plugin{Name: "minimal-validator", Hooks: door{}}) }
+func main() {
+	pluginapi.Serve(pluginapi.Plugin{Name: "minimal-validator", Hooks: pluginapi.ConnectRule(decide)})
+}

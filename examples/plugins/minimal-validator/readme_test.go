@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,9 +52,8 @@ func TestReadmeShowsThisProgram(t *testing.T) {
 	}
 }
 
-// build makes the program of the README, with another main.go if one is given,
-// in a new plugin directory with a short path.
-func build(t *testing.T, main string) (dir string) {
+// build makes the program in a new plugin directory with a short path.
+func build(t *testing.T) (dir string) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "gh")
 	if err != nil {
@@ -66,36 +64,10 @@ func build(t *testing.T, main string) (dir string) {
 	if runtime.GOOS == "windows" {
 		program += ".exe"
 	}
-	args := []string{"build", "-o", program}
-	if main != "" {
-		args = append(args, "-overlay", overlay(t, main))
-	}
-	cmd := exec.Command("go", append(args, ".")...)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return dir
-}
-
-// overlay makes a file that tells the compiler of another main.go.
-func overlay(t *testing.T, main string) string {
-	t.Helper()
-	dir := t.TempDir()
-	other, file := filepath.Join(dir, "main.go"), filepath.Join(dir, "overlay.json")
-	here, err := filepath.Abs("main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := json.Marshal(map[string]any{"Replace": map[string]string{here: other}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, content := range map[string]string{other: main, file: string(text)} {
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return file
 }
 
 // serve starts a broker with the plugins below dir, as "broker serve
@@ -124,39 +96,18 @@ func serve(t *testing.T, dir string) *brokertest.Broker {
 	return brokertest.Start(t, broker.Options{Hooks: hooks})
 }
 
-func TestDescribe(t *testing.T) {
-	out, err := exec.Command(filepath.Join(build(t, ""), "my-plugins", "minimal-validator"), "describe").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := pluginapi.ParseManifest(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Name != "minimal-validator" || len(m.Services) != 1 {
-		t.Errorf("it describes itself as %s", out)
-	}
-}
-
 // What the README says that the program does.
 func TestMinimalValidator(t *testing.T) {
-	b := serve(t, build(t, ""))
-	lamp := b.Connect("lamp")
-	lamp.Subscribe(mqtt.AtMostOnce, "home/lamp/#")
-	b.Connect("switch").Publish(mqtt.Message{Topic: "home/lamp/on", QoS: mqtt.AtLeastOnce, Payload: []byte("1")}, mqtt.NotAuthorized)
-	nosy := b.Connect("nosy")
-	nosy.Send(&packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "home/#"}}})
-	nosy.Expect(&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{mqtt.NotAuthorized}})
-	lamp.Publish(mqtt.Message{Topic: "home/lamp/on", Payload: []byte("1")}, 0)
-	lamp.ExpectMessage("home/lamp/on", "1")
-}
+	dir := build(t)
+	out, err := exec.Command(filepath.Join(dir, "my-plugins", "minimal-validator"), "describe").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := pluginapi.ParseManifest(out); err != nil || m.Name != "minimal-validator" || len(m.Services) != 1 {
+		t.Errorf("it describes itself as %s (%v)", out, err)
+	}
 
-// And what it does after the change that the README proposes.
-func TestWithPassword(t *testing.T) {
-	before, rest, _ := strings.Cut(source(t), "func (door)")
-	_, after, _ := strings.Cut(rest, "\n}\n")
-	b := serve(t, build(t, before+code(t, "password")+after))
-
+	b := serve(t, dir)
 	with := func(password string) func(*packet.Connect) {
 		return func(p *packet.Connect) {
 			p.Username, p.HasUsername, p.Password, p.HasPassword = "any", true, []byte(password), true
@@ -166,8 +117,13 @@ func TestWithPassword(t *testing.T) {
 	if ack.Code != mqtt.BadUserNameOrPassword || ack.Reason != "say the word" {
 		t.Errorf("wrong password: %v %q", ack.Code, ack.Reason)
 	}
-	lamp := b.Connect("lamp", with("sesame"))
+	sesame := with("sesame")
+	lamp := b.Connect("lamp", sesame)
 	lamp.Subscribe(mqtt.AtMostOnce, "home/lamp/#")
-	lamp.Publish(mqtt.Message{Topic: "home/lamp/on", Payload: []byte("1")}, 0)
+	b.Connect("switch", sesame).Publish(mqtt.Message{Topic: "home/lamp/on", QoS: mqtt.AtLeastOnce, Payload: []byte("1")}, mqtt.NotAuthorized)
+	nosy := b.Connect("nosy", sesame)
+	nosy.Send(&packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "home/#"}}})
+	nosy.Expect(&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{mqtt.NotAuthorized}})
+	lamp.Publish(mqtt.Message{Topic: "home/lamp/on", Payload: []byte("1")}, mqtt.Success)
 	lamp.ExpectMessage("home/lamp/on", "1")
 }
