@@ -53,8 +53,10 @@ var badSubscribe = []bad{
 	{id: "D16", after: mqtt.V5, raw: `82 ( 0001 ( 0b 8080808001 ) "a" 00 )`, want: tells(mqtt.MalformedPacket)},
 	{id: "D+17", after: mqtt.V5, raw: `82 ( 0001 ( 0b 01 0b 02 ) "a" 00 )`, want: tells(mqtt.ProtocolError)},
 	{id: "D18", after: mqtt.V5, raw: `82 ( 0001 ( 23 0001 ) "a" 00 )`, want: tells(mqtt.MalformedPacket)},
-	{id: "D20", after: mqtt.V5, raw: `a2 ( 0001 00 "never" )`,
-		want: says(&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{mqtt.NoSubscriptionExisted}})},
+	{
+		id: "D20", after: mqtt.V5, raw: `a2 ( 0001 00 "never" )`,
+		want: says(&packet.Unsuback{ID: 1, Codes: []mqtt.ReasonCode{mqtt.NoSubscriptionExisted}}),
+	},
 	{id: "D21", run: wildcardsAndDollar},
 	{id: "D22", run: subscribeAndUnsubscribe},
 	{id: "D+retained", run: subscribeWithoutReading},
