@@ -37,7 +37,7 @@ func (x *exchange) Challenge(ctx context.Context, s hook.AuthStep) (hook.AuthSte
 	for {
 		p, err := c.dec.Next()
 		if err == nil && p == nil {
-			err = c.dec.Fill(c.nc)
+			err = c.fill()
 			if err == nil {
 				continue
 			}
@@ -45,6 +45,7 @@ func (x *exchange) Challenge(ctx context.Context, s hook.AuthStep) (hook.AuthSte
 		if err != nil {
 			return hook.AuthStep{}, x.failed(err)
 		}
+		c.countPacketIn()
 		a, ok := p.(*packet.Auth)
 		if !ok {
 			if x.end = x.other(p); x.end != nil {

@@ -132,6 +132,7 @@ func (b *Broker) untrack(l listener.Listener) {
 // accept starts the goroutine of a new connection, or closes it where there is
 // no room for another.
 func (b *Broker) accept(nc net.Conn, l listener.Listener) {
+	b.stats.sockets.Add(1)
 	c := newConn(b, nc, l)
 	b.mu.Lock()
 	full := b.closed || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections
@@ -160,11 +161,12 @@ func (b *Broker) Run(ctx context.Context) error {
 	reap := time.NewTicker(5 * time.Second)
 	defer reap.Stop()
 	var sys <-chan time.Time
+	var state sysState
 	if b.sysEvery > 0 {
 		t := time.NewTicker(b.sysEvery)
 		defer t.Stop()
 		sys = t.C
-		b.publishSys(true)
+		b.publishSys(&state)
 	}
 	for {
 		select {
@@ -174,7 +176,7 @@ func (b *Broker) Run(ctx context.Context) error {
 			b.retained.Reap(now, 10_000)
 			b.expireQueued(now)
 		case <-sys:
-			b.publishSys(false)
+			b.publishSys(&state)
 		}
 	}
 }

@@ -110,11 +110,9 @@ func (c *conn) read() ending {
 			begun = time.Now()
 		}
 		c.awaitPacket(begun)
-		before := c.dec.Buffered()
-		if err := c.dec.Fill(c.nc); err != nil {
+		if err := c.fill(); err != nil {
 			return c.readFailed(err)
 		}
-		c.countIn(c.dec.Buffered() - before)
 		packets := c.counts.packetsIn.Load()
 		if e := c.handleBuffered(); e != nil {
 			return *e
@@ -146,8 +144,7 @@ func (c *conn) handleBuffered() *ending {
 		if p == nil {
 			return c.run.flush(c)
 		}
-		c.counts.packetsIn.Add(1)
-		c.b.stats.packetsIn.Add(1)
+		c.countPacketIn()
 		c.lastPacket.Store(time.Now().UnixNano())
 		if pub, ok := p.(*packet.Publish); ok {
 			if e := c.run.add(c, pub); e != nil {
@@ -215,11 +212,6 @@ func (c *conn) awaitPacket(begun time.Time) {
 		}
 	}
 	c.readBy(deadline)
-}
-
-func (c *conn) countIn(n int) {
-	c.counts.bytesIn.Add(uint64(n))
-	c.b.stats.bytesIn.Add(uint64(n))
 }
 
 // handleEarly handles what the client sent behind its CONNECT without waiting

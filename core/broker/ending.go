@@ -106,7 +106,7 @@ func (c *conn) finish(e ending) {
 		// A client that sees the end can rely on the broker's having let go.
 		c.close(false)
 	}
-	c.b.stats.clients.Add(-1)
+	c.b.stats.connected(-1)
 	c.logEnd(e)
 	if c.b.hooks.Observes(hook.Disconnected) {
 		c.b.emit(cl, &hook.Event{Kind: hook.Disconnected, Disconnect: e.kind, Code: e.code, Reason: e.reason})

@@ -61,10 +61,11 @@ func (c *conn) readConnect() (*packet.Connect, error) {
 			return nil, err
 		}
 		if p != nil {
-			c.counts.packetsIn.Add(1)
+			c.countPacketIn()
+			c.b.stats.connectPackets.Add(1)
 			return p.(*packet.Connect), nil
 		}
-		if err := c.dec.Fill(c.nc); err != nil {
+		if err := c.fill(); err != nil {
 			return nil, err
 		}
 	}
@@ -116,7 +117,7 @@ func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
 	left := make(chan error, 1)
 	go func() {
 		for c.dec.Buffered() < readAhead {
-			if err := c.dec.Fill(c.nc); err != nil {
+			if err := c.fill(); err != nil {
 				left <- err
 				if !errors.Is(err, os.ErrDeadlineExceeded) {
 					cancel()
@@ -265,14 +266,14 @@ func (b *Broker) takeUp(ctx context.Context, id string, clean bool, adm *hook.Ad
 		}
 	}
 	cl.mu.Lock()
-	over := cl.expiry == 0 || cl.expiry != neverExpires && !taken && time.Since(cl.since) >= seconds(cl.expiry)
-	over = over && cl.conn == nil
+	timeUp := cl.expiry != 0 && cl.expiry != neverExpires && !taken && time.Since(cl.since) >= seconds(cl.expiry)
+	over := cl.conn == nil && (timeUp || cl.expiry == 0)
 	cl.mu.Unlock()
 	if foreign && !over {
 		return nil, &hook.Admission{Code: mqtt.ClientIdentifierNotValid, Reason: "the client identifier belongs to another user"}
 	}
 	if clean || over {
-		cl.endSession(over)
+		cl.endSession(timeUp)
 		return nil, nil
 	}
 	cl.mu.Lock()
@@ -350,7 +351,7 @@ func (c *conn) narrow(cl *client, resumed bool) {
 // end of the validators' decision.
 func (c *conn) afterConnect() {
 	b := c.b
-	b.stats.clients.Add(1)
+	b.stats.connected(1)
 	b.stats.connects.Add(1)
 	b.log.Info("client connected", "client", c.client.id, "peer", c.peer, "version", c.version.String(),
 		"user", c.info.Username, "listener", c.l.Name())

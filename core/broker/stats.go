@@ -11,21 +11,30 @@ import (
 // counters are the broker's own numbers.
 type counters struct {
 	connections, clients                          atomic.Int64
+	mostClients                                   atomic.Int64 // at once
+	sockets, connectPackets                       atomic.Uint64
 	connects, refusedConnections, expiredSessions atomic.Uint64
 	messagesIn, messagesOut, messagesDropped      atomic.Uint64
+	payloadIn, payloadOut                         atomic.Uint64 // bytes
 	bytesIn, bytesOut, packetsIn, packetsOut      atomic.Uint64
 	drops                                         [len(causes)]atomic.Uint64
-}
-
-// traffic counts one connection.
-type traffic struct {
-	packetsIn, packetsOut, messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
 }
 
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
 	hook.CauseHook, hook.CauseFailed, hook.CauseSession, hook.CauseRate, hook.CauseStore,
 	hook.CauseFormat,
+}
+
+// connected counts a client that comes (1) or goes (-1).
+func (s *counters) connected(n int64) {
+	now := s.clients.Add(n)
+	for {
+		most := s.mostClients.Load()
+		if now <= most || s.mostClients.CompareAndSwap(most, now) {
+			return
+		}
+	}
 }
 
 func (s *counters) dropped(cause hook.Cause, n int) {
@@ -50,8 +59,8 @@ type Stats struct {
 	Retained        int
 	Connects        uint64 // since the start
 	Refused         uint64 // connections refused since the start
-	MessagesIn      uint64
-	MessagesOut     uint64
+	MessagesIn      uint64 // PUBLISH packets
+	MessagesOut     uint64 // PUBLISH packets
 	MessagesDropped uint64
 	BytesIn         uint64
 	BytesOut        uint64
@@ -93,9 +102,8 @@ func (b *Broker) emit(cl *client, e *hook.Event) {
 	b.hooks.Emit(e)
 }
 
-// published counts and tells of a message that was routed.
+// published tells of a message that was routed.
 func (b *Broker) published(cl *client, m *mqtt.Message, receivers int) {
-	b.stats.messagesIn.Add(1)
 	if b.hooks.Observes(hook.Published) {
 		b.emit(cl, &hook.Event{Kind: hook.Published, Message: m})
 	}

@@ -8,36 +8,22 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
+// sysState is what the $SYS tree needs from one time to the next. It belongs to the
+// goroutine of [Broker.Run].
+type sysState struct {
+	loads    loads
+	mostHeap uint64
+}
+
+// sysValue is one topic below $SYS/broker/ with its payload.
+type sysValue struct{ topic, value string }
+
 // publishSys publishes the broker's numbers under mosquitto's names. They are
-// retained in a tree of their own, which no store sees, and pass no hook.
-func (b *Broker) publishSys(first bool) {
-	s := b.Stats()
+// retained in a tree of their own, which no store sees, and pass no hook. What
+// has not changed is not published again.
+func (b *Broker) publishSys(s *sysState) {
 	now := time.Now()
-	num := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	values := [...]struct{ topic, value string }{
-		{"version", "gatehouse version " + b.version},
-		{"uptime", strconv.Itoa(int(now.Sub(s.Started).Seconds())) + " seconds"},
-		{"clients/connected", strconv.Itoa(s.Clients)},
-		{"clients/active", strconv.Itoa(s.Clients)},
-		{"clients/total", strconv.Itoa(s.Sessions)},
-		{"clients/disconnected", strconv.Itoa(max(0, s.Sessions-s.Clients))},
-		{"clients/inactive", strconv.Itoa(max(0, s.Sessions-s.Clients))},
-		{"clients/expired", num(s.ExpiredSessions)},
-		{"subscriptions/count", strconv.Itoa(s.Subscriptions)},
-		{"retained messages/count", strconv.Itoa(s.Retained)},
-		{"messages/received", num(s.PacketsIn)},
-		{"messages/sent", num(s.PacketsOut)},
-		{"publish/messages/received", num(s.MessagesIn)},
-		{"publish/messages/sent", num(s.MessagesOut)},
-		{"publish/messages/dropped", num(s.MessagesDropped)},
-		{"bytes/received", num(s.BytesIn)},
-		{"bytes/sent", num(s.BytesOut)},
-		{"heap/current", num(heapInUse())},
-	}
-	for _, v := range values {
-		if !first && v.topic == "version" {
-			continue
-		}
+	for _, v := range append(b.sysValues(s, now), s.loads.update(&b.stats, now)...) {
 		m := &mqtt.Message{
 			Topic: sysPrefix + "broker/" + v.topic, Payload: []byte(v.value), QoS: mqtt.ExactlyOnce, Retain: true,
 			Origin: mqtt.FromServer, Created: now,
@@ -49,6 +35,55 @@ func (b *Broker) publishSys(first bool) {
 			b.route(nil, m)
 		}
 	}
+}
+
+func (b *Broker) sysValues(s *sysState, now time.Time) []sysValue {
+	stats := b.Stats()
+	stored, storedBytes := b.stored()
+	heap := heapInUse()
+	s.mostHeap = max(s.mostHeap, heap)
+	num := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	shared := b.router.Shared()
+	away := strconv.Itoa(max(0, stats.Sessions-stats.Clients))
+	return []sysValue{
+		{"version", "gatehouse version " + b.version},
+		{"uptime", strconv.Itoa(int(now.Sub(stats.Started).Seconds())) + " seconds"},
+		{"clients/connected", strconv.Itoa(stats.Clients)},
+		{"clients/active", strconv.Itoa(stats.Clients)},
+		{"clients/total", strconv.Itoa(stats.Sessions)},
+		{"clients/maximum", strconv.FormatInt(b.stats.mostClients.Load(), 10)},
+		{"clients/disconnected", away},
+		{"clients/inactive", away},
+		{"clients/expired", num(stats.ExpiredSessions)},
+		{"subscriptions/count", strconv.Itoa(stats.Subscriptions - shared)},
+		{"shared_subscriptions/count", strconv.Itoa(shared)},
+		{"retained messages/count", strconv.Itoa(stats.Retained)},
+		{"store/messages/count", strconv.Itoa(stored)},
+		{"store/messages/bytes", strconv.Itoa(storedBytes)},
+		{"messages/stored", strconv.Itoa(stored)},
+		{"messages/received", num(stats.PacketsIn)},
+		{"messages/sent", num(stats.PacketsOut)},
+		{"publish/messages/received", num(stats.MessagesIn)},
+		{"publish/messages/sent", num(stats.MessagesOut)},
+		{"publish/messages/dropped", num(stats.MessagesDropped)},
+		{"publish/bytes/received", num(b.stats.payloadIn.Load())},
+		{"publish/bytes/sent", num(b.stats.payloadOut.Load())},
+		{"bytes/received", num(stats.BytesIn)},
+		{"bytes/sent", num(stats.BytesOut)},
+		{"heap/current", num(heap)},
+		{"heap/maximum", num(s.mostHeap)},
+	}
+}
+
+// stored counts the messages that are kept: retained, and waiting in sessions.
+func (b *Broker) stored() (messages, bytes int) {
+	messages, bytes = b.retained.Len(), b.retained.Bytes()
+	for _, c := range b.clients.all() {
+		n, size := c.sess.QueueLen()
+		messages += n
+		bytes += size
+	}
+	return messages, bytes
 }
 
 func heapInUse() uint64 {

@@ -332,15 +332,9 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 		return buf
 	}
 	c.countOut()
-	c.counts.messagesOut.Add(1)
-	c.b.stats.messagesOut.Add(1)
+	c.countMessageOut(len(m.Payload))
 	if c.b.hooks.Observes(hook.Delivered) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
 	}
 	return out
-}
-
-func (c *conn) countOut() {
-	c.counts.packetsOut.Add(1)
-	c.b.stats.packetsOut.Add(1)
 }

@@ -159,4 +159,7 @@ func (r *Router) Forward(ctx context.Context, m *mqtt.Message) error {
 }
 
 // Subscriptions returns the number of subscriptions, shared ones included.
-func (r *Router) Subscriptions() int { return r.subscriptions.Len() + int(r.shared.Load()) }
+func (r *Router) Subscriptions() int { return r.subscriptions.Len() + r.Shared() }
+
+// Shared returns the number of shared subscriptions: the members of all groups.
+func (r *Router) Shared() int { return int(r.shared.Load()) }

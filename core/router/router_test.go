@@ -158,8 +158,8 @@ func TestSubscribeAnswers(t *testing.T) {
 			t.Errorf("Subscribe(%q): %v", tt.sub.Filter, err)
 		}
 	}
-	if r.Subscriptions() != 3 {
-		t.Errorf("%d subscriptions", r.Subscriptions())
+	if r.Subscriptions() != 3 || r.Shared() != 2 {
+		t.Errorf("%d subscriptions, %d of them shared", r.Subscriptions(), r.Shared())
 	}
 	if r.Unsubscribe(s, "a") || r.Unsubscribe(s, "$share/x/a/#") || r.Unsubscribe(&session{}, "$share/g/a/#") || r.Unsubscribe(s, "a/#/b") {
 		t.Error("unsubscribed what was not there")
