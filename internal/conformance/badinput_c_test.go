@@ -79,7 +79,7 @@ func payloadFormats(t *testing.T, b *brokertest.Broker) {
 	m.Properties = &mqtt.Properties{HasPayloadFormat: true, PayloadIsUTF8: true}
 	c := b.Connect("format")
 	c.Subscribe(0, "format")
-	c.Publish(m, mqtt.Success)
+	b.Connect("format publisher").Publish(m, mqtt.Success)
 	c.ExpectMessage("format", "\xff")
 	strict := brokertest.Start(t, broker.Options{CheckPayloadFormat: true})
 	strict.Connect("format").Publish(m, mqtt.PayloadFormatInvalid)
@@ -89,7 +89,7 @@ func longTopic(_ *testing.T, b *brokertest.Broker) {
 	topic := strings.Repeat("a", 65_535)
 	c := b.Connect("long topic")
 	c.Subscribe(1, topic)
-	c.Publish(say(topic, "x", 1), mqtt.Success)
+	b.Connect("long topic publisher").Publish(say(topic, "x", 1), mqtt.Success)
 	c.ExpectMessage(topic, "x")
 }
 
@@ -166,9 +166,9 @@ func dollarTopics(t *testing.T, b *brokertest.Broker) {
 		c.Publish(say(topic, "x", 1), mqtt.NoMatchingSubscribers)
 	}
 	nothing(all)
-	c.Subscribe(1, "$foo/+")
+	all.Subscribe(1, "$foo/+")
 	c.Publish(say("$foo/bar", "x", 1), mqtt.Success)
-	c.ExpectMessage("$foo/bar", "x")
+	all.ExpectMessage("$foo/bar", "x")
 	if codes := subscribe(t, c, mqtt.Subscription{Filter: "$share/g"}); codes[0] != mqtt.TopicFilterInvalid {
 		t.Errorf("a share without filter: %v", codes[0])
 	}

@@ -144,18 +144,20 @@ type witness struct{ client *brokertest.Client }
 
 func newWitness(b *brokertest.Broker) witness {
 	c := b.Connect("witness")
-	c.Subscribe(1, "witness/statement")
+	c.Subscribe(1, "witness/question")
 	return witness{c}
 }
 
 // testifies proves that the broker serves the witness and newcomers.
 func (w witness) testifies(t *testing.T, b *brokertest.Broker) {
 	t.Helper()
+	c := w.client.In(t)
 	newcomer := b.Connect("newcomer", speaking(mqtt.V311))
-	newcomer.Subscribe(1, "witness/statement")
-	w.client.In(t).Publish(say("witness/statement", t.Name(), 1), 0)
-	newcomer.ExpectMessage("witness/statement", t.Name())
-	w.client.In(t).ExpectMessage("witness/statement", t.Name())
+	newcomer.Subscribe(1, "witness/answer")
+	newcomer.Publish(say("witness/question", t.Name(), 1), mqtt.Success)
+	c.ExpectMessage("witness/question", t.Name())
+	c.Publish(say("witness/answer", t.Name(), 1), mqtt.Success)
+	newcomer.ExpectMessage("witness/answer", t.Name())
 	newcomer.Disconnect()
 }
 
