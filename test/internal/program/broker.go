@@ -56,7 +56,7 @@ func Gatehouse(t testing.TB, o Options) *Broker {
 		write(t, dir, name, text)
 	}
 	install(t, dir, o.Plugins)
-	p := Start(t, dir, Ours(t, "./cmd/broker"), "serve", "--config", "gatehouse.yaml", "--log-level", "info")
+	p := Start(t, dir, Ours(t, "./cmd/broker"), "serve", "--config", "gatehouse.yaml", "--log-level", "warn")
 	const ready = "ready tcp://"
 	out := p.WaitOutput("that it is ready", func(out string) bool {
 		_, rest, ok := strings.Cut(out, ready)
@@ -134,8 +134,8 @@ func Mosquitto(t testing.TB, config string) *Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "mosquitto.conf", fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence false\nuser root\n%s", port, host, config))
-	b := &Broker{Process: Start(t, dir, path, "-c", "mosquitto.conf", "-v"), Addr: addr, Dir: dir}
+	write(t, dir, "mosquitto.conf", fmt.Sprintf("listener %s %s\nallow_anonymous true\npersistence false\nuser root\nlog_type error\nlog_type warning\nlog_type information\nlog_type notice\nconnection_messages false\n%s", port, host, config))
+	b := &Broker{Process: Start(t, dir, path, "-c", "mosquitto.conf"), Addr: addr, Dir: dir}
 	b.WaitOutput("that it runs", func(out string) bool { return strings.Contains(out, " running") })
 	return b
 }
