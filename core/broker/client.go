@@ -214,7 +214,7 @@ func (c *client) reroute() {
 		for i := range targets {
 			targets[i].Delivery.Group = targets[i].Group
 		}
-		c.b.deliver(targets, d.Message)
+		c.b.deliver(within(targets), d.Message)
 	}
 }
 

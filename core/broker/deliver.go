@@ -26,6 +26,7 @@ func (b *Broker) route(scratch *[]router.Target, m *mqtt.Message) int {
 	for i := range targets {
 		targets[i].Delivery.Group = targets[i].Group
 	}
+	targets = within(targets)
 	b.deliver(targets, m)
 	n := len(targets)
 	if scratch != nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -131,8 +132,12 @@ func (w *writer) feedSome(now time.Time) bool {
 // retainedFor looks up the retained messages that a subscription brings.
 func (c *conn) retainedFor(sub mqtt.Subscription) []*mqtt.Message {
 	var found []*mqtt.Message
+	cl := c.client
 	collect := func(m *mqtt.Message) bool {
-		if c.client.mayReceive(m) && !(sub.NoLocal && m.Publisher == c.client.id) {
+		if own, ok := strings.CutPrefix(m.Topic, cl.mountpoint); !ok || cl.mountpoint != "" && !cl.matches(sub.Filter, own) {
+			return true
+		}
+		if cl.mayReceive(m) && !(sub.NoLocal && m.Publisher == cl.id) {
 			found = append(found, m)
 		}
 		return true

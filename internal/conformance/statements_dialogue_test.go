@@ -157,6 +157,28 @@ func next(t *testing.T, c *brokertest.Client) *packet.Publish {
 	return p
 }
 
+// waiting reads the messages that are on their way to c, unacknowledged. See
+// nothing for why it asks twice.
+func waiting(t *testing.T, c *brokertest.Client) []*packet.Publish {
+	t.Helper()
+	var all []*packet.Publish
+	for range 2 {
+		c.Send(&packet.Pingreq{})
+		for {
+			got := c.Next()
+			if _, ok := got.(*packet.Pingresp); ok {
+				break
+			}
+			p, ok := got.(*packet.Publish)
+			if !ok {
+				t.Fatalf("got %v %+v, want a PUBLISH", got.Type(), got)
+			}
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // receive reads n messages that may come before the last was acknowledged, and
 // takes them through all that their QoS asks for.
 func receive(t *testing.T, c *brokertest.Client, n int) []*packet.Publish {

@@ -198,7 +198,7 @@ func TestMaximumQoS(t *testing.T) {
 			if d := cmp.Diff([]mqtt.ReasonCode{0, mqtt.ReasonCode(most), mqtt.ReasonCode(most)}, codes); d != "" {
 				t.Error(d)
 			}
-			send(t, c, say("2", "x", most))
+			send(t, b.Connect("pub"), say("2", "x", most))
 			if p := c.ExpectMessage("2", "x"); p.Message.QoS != most {
 				t.Errorf("got QoS %d", p.Message.QoS)
 			}
