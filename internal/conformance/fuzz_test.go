@@ -78,6 +78,9 @@ func openStage(t *testing.T, s *script) *stage {
 	if options&4 != 0 {
 		o.Limits.Overflow = session.DropNewest
 	}
+	if options&8 != 0 {
+		o.Hooks = meddlingHooks(t)
+	}
 	st := &stage{t: t, b: broker.New(o), served: make(chan error, 1)}
 	st.pipes = pipeListener{conns: make(chan net.Conn), closed: make(chan struct{}), once: new(sync.Once)}
 	go func() { st.served <- st.b.Serve(context.Background(), st.pipes) }()
