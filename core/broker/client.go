@@ -185,7 +185,6 @@ func (c *client) endSession(expired bool) {
 	if will != nil {
 		c.b.publishWill(c, will)
 	}
-	c.b.clients.remove(c)
 	c.b.router.Remove(c, func(yield func(string) bool) {
 		for _, s := range c.sess.Subscriptions() {
 			if !yield(s.Filter) {
@@ -197,6 +196,7 @@ func (c *client) endSession(expired bool) {
 	if expired {
 		c.b.stats.expiredSessions.Add(1)
 	}
+	c.b.clients.remove(c) // whoever sees it gone finds no trace of it
 	if c.b.hooks.Observes(hook.SessionExpired) {
 		c.b.emit(c, &hook.Event{Kind: hook.SessionExpired})
 	}
