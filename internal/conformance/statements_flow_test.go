@@ -46,6 +46,16 @@ func TestTopicAliasInbound(t *testing.T) {
 		})
 	}
 	nothing(sub)
+	t.Run("none allowed", func(t *testing.T) {
+		none := uint16(0)
+		b := startAsking(t, deciding(hook.Decision{Verdict: hook.Allow, Limits: hook.Limits{TopicAliasMaximum: &none}}))
+		c, a := b.TryConnect("c")
+		if a.TopicAliasMaximum != 0 {
+			t.Errorf("got %+v", a)
+		}
+		c.Send(aliased("x", 1, ""))
+		closes(t, c, mqtt.V5, mqtt.TopicAliasInvalid)
+	})
 }
 
 // [MQTT-3.1.2-26] [MQTT-3.1.2-27] [MQTT-3.3.2-8] [MQTT-3.3.2-11]: aliases to a

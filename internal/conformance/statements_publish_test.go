@@ -59,7 +59,7 @@ func TestByteOrderMark(t *testing.T) {
 		b := start(t)
 		c := b.Connect("\uFEFFc", speaking(v), keeping(60))
 		c.Subscribe(0, "\uFEFFt", "t")
-		send(t, c, say("\uFEFFt", "marked", 0))
+		send(t, b.Connect("pub"), say("\uFEFFt", "marked", 0))
 		c.ExpectMessage("\uFEFFt", "marked")
 		nothing(c)
 		_, a := b.TryConnect("c", speaking(v), keeping(60))

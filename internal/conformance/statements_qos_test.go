@@ -178,6 +178,29 @@ func TestRetransmission(t *testing.T) {
 	})
 }
 
+// MQTT-4.6.0-2 to -4 of 3.1.1: answers come in the order of what they answer.
+func TestAnswersInOrder(t *testing.T) {
+	every(t, func(t *testing.T, v mqtt.Version) {
+		const n = 200
+		c := start(t).Connect("c", speaking(v))
+		var messages, releases []packet.Packet
+		for id := range uint16(n) {
+			messages = append(messages, &packet.Publish{ID: id + 1, Message: say("t", "", mqtt.QoS(1+id%2))})
+			if id%2 == 1 {
+				releases = append([]packet.Packet{ack(packet.PUBREL, id+1)}, releases...)
+			}
+		}
+		c.Send(messages...)
+		for id := range uint16(n) {
+			expectAck(t, c, []packet.Type{packet.PUBACK, packet.PUBREC}[id%2], id+1)
+		}
+		c.Send(releases...)
+		for _, r := range releases {
+			c.Expect(ack(packet.PUBCOMP, r.(*packet.Ack).ID))
+		}
+	})
+}
+
 // Acknowledgements that come twice, late, or for nothing are no errors; what
 // they answer is not answered twice.
 func TestStrayAcknowledgements(t *testing.T) {
