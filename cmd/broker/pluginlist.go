@@ -148,11 +148,17 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{
-		{"name", p.GetName()}, {"version", orDash(p.GetVersion())}, {"path", p.GetPath()},
-		{"state", stateName(p.GetState()) + " since " + age(p.GetSinceUnixNanos())}, {"pid", pid(p.GetPid())},
-		{"socket", orDash(p.GetSocket())}, {"services", orDash(strings.Join(p.GetServices(), " "))},
-		{"required", fmt.Sprint(p.GetRequired())}, {"restarts", fmt.Sprint(p.GetRestarts())},
-		{"last failure", failure(p)}, {"health", orDash(p.GetHealth())},
+		{"name", p.GetName()},
+		{"version", orDash(p.GetVersion())},
+		{"path", p.GetPath()},
+		{"state", stateName(p.GetState()) + " since " + age(p.GetSinceUnixNanos())},
+		{"pid", pid(p.GetPid())},
+		{"socket", orDash(p.GetSocket())},
+		{"services", orDash(strings.Join(p.GetServices(), " "))},
+		{"required", fmt.Sprint(p.GetRequired())},
+		{"restarts", fmt.Sprint(p.GetRestarts())},
+		{"last failure", failure(p)},
+		{"health", orDash(p.GetHealth())},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}

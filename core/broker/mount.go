@@ -52,7 +52,7 @@ func (c *client) matches(filter, own string) bool {
 
 // reconsider makes a delivery anew, from the subscriptions that match, and
 // reports whether there is any.
-func (c *client) reconsider(d *mqtt.Delivery, own string) (any bool) {
+func (c *client) reconsider(d *mqtt.Delivery, own string) (left bool) {
 	m := d.Message
 	var qos mqtt.QoS
 	d.Retain, d.SubscriptionIDs = false, nil

@@ -108,8 +108,10 @@ func TestConnectFlags(t *testing.T) {
 		{"password missing", `10 ( "MQTT" 04 c2 003c "c" "u" )`, `10 ( "MQTT" 05 42 003c 00 "c" )`},
 		{"client identifier missing", `10 ( "MQTT" 04 02 003c )`, `10 ( "MQTT" 05 02 003c 00 )`},
 		{"user name is not UTF-8", `10 ( "MQTT" 04 82 003c "c" [ c328 ] )`, `10 ( "MQTT" 05 82 003c 00 "c" [ c328 ] )`},
-		{"will topic is not UTF-8", `10 ( "MQTT" 04 06 003c "c" [ c328 ] "p" )`,
-			`10 ( "MQTT" 05 06 003c 00 "c" 00 [ c328 ] "p" )`},
+		{
+			"will topic is not UTF-8", `10 ( "MQTT" 04 06 003c "c" [ c328 ] "p" )`,
+			`10 ( "MQTT" 05 06 003c 00 "c" 00 [ c328 ] "p" )`,
+		},
 		{"client identifier is not UTF-8", `10 ( "MQTT" 04 02 003c [ c328 ] )`, `10 ( "MQTT" 05 02 003c 00 [ c328 ] )`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
