@@ -60,7 +60,7 @@ func (c *client) reconsider(d *mqtt.Delivery, own string) (left bool) {
 		if !c.matches(sub.Filter, own) || sub.NoLocal && m.Publisher == c.id {
 			continue
 		}
-		any = true
+		left = true
 		qos = max(qos, sub.QoS)
 		d.Retain = d.Retain || m.Retain && sub.RetainAsPublished
 		if sub.ID != 0 {
@@ -68,5 +68,5 @@ func (c *client) reconsider(d *mqtt.Delivery, own string) (left bool) {
 		}
 	}
 	d.QoS = min(m.QoS, qos)
-	return any
+	return left
 }

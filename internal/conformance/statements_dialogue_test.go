@@ -67,8 +67,10 @@ func startRuled(t *testing.T, f func(hook.Point, *hook.Call)) *brokertest.Broker
 			return nil
 		}),
 		Interests: []hook.Interest{
-			{Point: hook.PointPublish, MayChange: hook.FieldAll}, {Point: hook.PointSubscribe, MayChange: hook.FieldAll},
-			{Point: hook.PointUnsubscribe}, {Point: hook.PointDeliver, MayChange: hook.FieldAll},
+			{Point: hook.PointPublish, MayChange: hook.FieldAll},
+			{Point: hook.PointSubscribe, MayChange: hook.FieldAll},
+			{Point: hook.PointUnsubscribe},
+			{Point: hook.PointDeliver, MayChange: hook.FieldAll},
 		},
 	}})
 	return brokertest.Start(t, broker.Options{Hooks: h})

@@ -36,8 +36,12 @@ func TestSubscribe(t *testing.T) {
 		c := b.Connect("c", speaking(v))
 		for _, id := range []uint16{1, 0x1234, 0xFFFF} {
 			c.Send(&packet.Subscribe{ID: id, Subscriptions: []mqtt.Subscription{
-				{Filter: "a", QoS: 2}, {Filter: "a/#/b", QoS: 1}, {Filter: "refused", QoS: 0}, {Filter: "b/+", QoS: 0},
-				{Filter: "+a", QoS: 2}, {Filter: "a", QoS: 1},
+				{Filter: "a", QoS: 2},
+				{Filter: "a/#/b", QoS: 1},
+				{Filter: "refused", QoS: 0},
+				{Filter: "b/+", QoS: 0},
+				{Filter: "+a", QoS: 2},
+				{Filter: "a", QoS: 1},
 			}})
 			want := []mqtt.ReasonCode{2, mqtt.TopicFilterInvalid, mqtt.QuotaExceeded, 0, mqtt.TopicFilterInvalid, 1}
 			if v != mqtt.V5 {

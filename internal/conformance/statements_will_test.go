@@ -186,10 +186,15 @@ func TestWillRefused(t *testing.T) {
 		{"wildcard in the topic", plain, packet.Will{Topic: "w/#"}, mqtt.TopicNameInvalid},
 		{"topic of the server", plain, packet.Will{Topic: "$SYS/w"}, mqtt.TopicNameInvalid},
 		{"too many levels", plain, packet.Will{Topic: strings.Repeat("/", 128)}, mqtt.TopicNameInvalid},
-		{"wildcard in the response topic", plain,
-			packet.Will{Topic: "w", Properties: &mqtt.Properties{ResponseTopic: "+"}}, mqtt.TopicNameInvalid},
-		{"not the UTF-8 that it claims to be", checked, packet.Will{Topic: "w", Payload: []byte{0xC3, 0x28},
-			Properties: &mqtt.Properties{HasPayloadFormat: true, PayloadIsUTF8: true}}, mqtt.PayloadFormatInvalid},
+		{
+			"wildcard in the response topic", plain,
+			packet.Will{Topic: "w", Properties: &mqtt.Properties{ResponseTopic: "+"}},
+			mqtt.TopicNameInvalid,
+		},
+		{"not the UTF-8 that it claims to be", checked, packet.Will{
+			Topic: "w", Payload: []byte{0xC3, 0x28},
+			Properties: &mqtt.Properties{HasPayloadFormat: true, PayloadIsUTF8: true},
+		}, mqtt.PayloadFormatInvalid},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c, a := tt.b.TryConnect("c", leaving(tt.will))
