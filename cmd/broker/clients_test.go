@@ -72,9 +72,10 @@ func (c *client3) subscribe(filter string, qos byte) {
 // client5 is a real MQTT 5 client.
 type client5 struct {
 	*paho5.Client
-	t   testing.TB
-	got chan message
-	end chan *paho5.Disconnect
+	t    testing.TB
+	got  chan message
+	end  chan *paho5.Disconnect // what the broker said
+	lost chan error             // the connection broke
 }
 
 func (p *proc) dial5(id, user, password string) (*client5, *paho5.Connack, error) {
@@ -84,10 +85,11 @@ func (p *proc) dial5(id, user, password string) (*client5, *paho5.Connack, error
 	if err != nil {
 		return nil, nil, err
 	}
-	c := &client5{t: p.t, got: make(chan message, 100_000), end: make(chan *paho5.Disconnect, 1)}
+	c := &client5{t: p.t, got: make(chan message, 100_000), end: make(chan *paho5.Disconnect, 1), lost: make(chan error, 1)}
 	c.Client = paho5.NewClient(paho5.ClientConfig{
 		Conn:               nc,
 		OnServerDisconnect: func(d *paho5.Disconnect) { c.end <- d },
+		OnClientError:      func(err error) { c.lost <- err },
 		OnPublishReceived: []func(paho5.PublishReceived) (bool, error){func(r paho5.PublishReceived) (bool, error) {
 			m := r.Packet
 			c.got <- message{m.Topic, string(m.Payload), m.QoS, m.Retain}

@@ -62,7 +62,7 @@ func newPublisher(t *rapid.T) *publisher {
 
 func (p *publisher) attach(t *rapid.T) {
 	if p.online {
-		t.Skip("online")
+		return
 	}
 	p.version = rapid.SampledFrom([]mqtt.Version{mqtt.V311, mqtt.V5}).Draw(t, "version")
 	p.connect()
@@ -96,7 +96,7 @@ func (p *publisher) mayPublish() bool { return p.quota > 0 || p.version != mqtt.
 
 func (p *publisher) detach(t *rapid.T) {
 	if !p.online {
-		t.Skip("offline")
+		return
 	}
 	p.disconnect()
 }
@@ -110,7 +110,7 @@ func (p *publisher) disconnect() {
 // publish sends a new message, if the client may.
 func (p *publisher) publish(t *rapid.T) {
 	if !p.online || !p.mayPublish() || len(p.again) > 0 || len(p.unfinished) == modelIDs {
-		t.Skip("may not")
+		return
 	}
 	p.last++
 	m := packet{kind: 'p', number: p.last, qos: mqtt.QoS(rapid.IntRange(1, 2).Draw(t, "qos"))}
@@ -130,7 +130,7 @@ func (p *publisher) publish(t *rapid.T) {
 // decide about a message and gives the connection up.
 func (p *publisher) handle(t *rapid.T) {
 	if len(p.toSession) == 0 {
-		t.Skip("nothing on the way")
+		return
 	}
 	verdict := rapid.SampledFrom([]mqtt.ReasonCode{
 		mqtt.Success, mqtt.Success, mqtt.NoMatchingSubscribers, mqtt.NotAuthorized,
@@ -183,7 +183,7 @@ func (p *publisher) decide(m packet, verdict mqtt.ReasonCode) {
 // read is the client taking one acknowledgement.
 func (p *publisher) read(t *rapid.T) {
 	if len(p.toClient) == 0 {
-		t.Skip("nothing on the way")
+		return
 	}
 	p.readOne()
 }

@@ -36,7 +36,7 @@ func (r *receiver) publish(t *rapid.T) {
 
 func (r *receiver) attach(t *rapid.T) {
 	if r.online {
-		t.Skip("online")
+		return
 	}
 	maximum := rapid.IntRange(1, 5).Draw(t, "receive maximum")
 	r.connect(uint16(maximum))
@@ -58,7 +58,7 @@ func (r *receiver) connect(receiveMaximum uint16) {
 
 func (r *receiver) detach(t *rapid.T) {
 	if !r.online {
-		t.Skip("offline")
+		return
 	}
 	r.online = false
 	r.toClient, r.toSession = nil, nil // lost, wherever they were
@@ -72,7 +72,7 @@ func (r *receiver) detach(t *rapid.T) {
 // write is a turn of the writer.
 func (r *receiver) write(t *rapid.T) {
 	if !r.online {
-		t.Skip("offline")
+		return
 	}
 	most := rapid.IntRange(1, 8).Draw(t, "max")
 	if cancel := rapid.IntRange(0, 9).Draw(t, "cancel") == 0; cancel {
@@ -116,7 +116,7 @@ func (r *receiver) cancel(out []session.Outgoing) {
 // read is the client taking one packet, and answering it.
 func (r *receiver) read(t *rapid.T) {
 	if len(r.toClient) == 0 {
-		t.Skip("nothing on the way")
+		return
 	}
 	refuse := rapid.IntRange(0, 9).Draw(t, "refuse") == 0
 	r.readOne(refuse)
@@ -159,7 +159,7 @@ func (r *receiver) readOne(refuse bool) {
 // acknowledge brings one of the client's answers to the session, in any order.
 func (r *receiver) acknowledge(t *rapid.T) {
 	if len(r.toSession) == 0 {
-		t.Skip("nothing on the way")
+		return
 	}
 	r.acknowledgeOne(rapid.IntRange(0, len(r.toSession)-1).Draw(t, "which"))
 }
