@@ -304,24 +304,7 @@ func (c *client) outlives() bool {
 	return c.expiry > 0
 }
 
-// keepWill replaces the will; nil removes it.
-func (c *client) keepWill(w *hook.Will) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.will = w
-}
-
 func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
-
-// publishWill publishes a client's will through the hooks.
-func (b *Broker) publishWill(c *client, w *hook.Will) {
-	m := w.Message.Clone()
-	m.Created = time.Now()
-	b.publishInternal(c, m)
-	if b.hooks.Observes(hook.WillSent) {
-		b.emit(c, &hook.Event{Kind: hook.WillSent, Message: m})
-	}
-}
 
 // deliveryOf is what a message looks like to one of the client's deliveries.
 func deliveryOf(d mqtt.Delivery) *mqtt.Message {

@@ -155,29 +155,6 @@ func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
 	return in
 }
 
-func willOf(w *packet.Will, clientID, mountpoint string) *hook.Will {
-	return &hook.Will{
-		Delay: seconds(w.Delay),
-		Message: &mqtt.Message{
-			Topic: mountpoint + w.Topic, Payload: w.Payload, QoS: w.QoS, Retain: w.Retain,
-			Properties: w.Properties, Publisher: clientID, Origin: mqtt.FromWill, Created: time.Now(),
-		},
-	}
-}
-
-// checkWill holds the will against what the validators decided, and refuses
-// the client if it may not leave it [MQTT-3.2.2-12].
-func (c *conn) checkWill(p *packet.Connect, adm *hook.Admission) *hook.Admission {
-	if p.Will.QoS > least(c.b.limits.MaxQoS, adm.Limits.MaximumQoS) {
-		return &hook.Admission{Code: mqtt.QoSNotSupported, Reason: "the will's QoS is too high"}
-	}
-	rights := hook.NewRights(adm.Grants, p.ClientID, adm.Username)
-	if !rights.MayPublish(p.Will.Topic, p.Will.QoS, p.Will.Retain) {
-		return &hook.Admission{Code: mqtt.NotAuthorized, Reason: "the will's topic is not granted"}
-	}
-	return adm
-}
-
 // refuse queues the CONNACK of a refusal.
 func (c *conn) refuse(clientID string, adm *hook.Admission) {
 	adm.Code = connackCode(adm.Code)

@@ -159,7 +159,7 @@ func (s *sources) checkWhere(cell string) (wrong []string) {
 			wrong = append(wrong, "there is no "+path)
 			continue
 		}
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			if !declares(f, name) {
 				wrong = append(wrong, path+" declares no "+name)
 			}
@@ -212,7 +212,7 @@ func (s *sources) checkProof(cell string) (wrong []string) {
 			wrong = append(wrong, pkg+" has no "+test)
 			continue
 		}
-		for _, level := range strings.Split(sub, "/") {
+		for level := range strings.SplitSeq(sub, "/") {
 			if sub != "" && !s.hasSubtest(pkg, body, level) {
 				wrong = append(wrong, test+" has no subtest "+level)
 			}
