@@ -127,6 +127,26 @@ func send(t *testing.T, c *brokertest.Client, m mqtt.Message) {
 	}
 }
 
+// echo publishes with QoS 1 what comes back to the publisher, before or after
+// its PUBACK, and returns it.
+func echo(t *testing.T, c *brokertest.Client, m mqtt.Message) (p *packet.Publish) {
+	t.Helper()
+	c.Send(&packet.Publish{ID: 60_002, Message: m})
+	for range 2 {
+		switch got := c.Next().(type) {
+		case *packet.Publish:
+			p = got
+		case *packet.Ack:
+		default:
+			t.Fatalf("got %+v", got)
+		}
+	}
+	if p == nil {
+		t.Fatal("nothing came back")
+	}
+	return p
+}
+
 func ack(kind packet.Type, id uint16) *packet.Ack { return &packet.Ack{Kind: kind, ID: id} }
 
 // expectAck reads an acknowledgement of a kind, whatever its code.
