@@ -15,15 +15,19 @@ import (
 // within leaves the targets that are meant by filters as their clients know
 // them [MQTT-4.7.2-1].
 func within(targets []router.Target) []router.Target {
-	kept := targets[:0]
+	n := 0
 	for i := range targets {
 		cl := targets[i].Subscriber.(*client)
-		if cl.mountpoint == "" || cl.hears(&targets[i].Delivery) {
-			kept = append(kept, targets[i])
+		if cl.mountpoint != "" && !cl.hears(&targets[i].Delivery) {
+			continue
 		}
+		if n < i {
+			targets[n] = targets[i]
+		}
+		n++
 	}
-	clear(targets[len(kept):])
-	return kept
+	clear(targets[n:])
+	return targets[:n]
 }
 
 // hears reports whether a delivery is for a client with a mountpoint. One that
