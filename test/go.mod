@@ -4,20 +4,21 @@ go 1.26.0
 
 replace github.com/gatehouse-mqtt/gatehouse => ../
 
-require github.com/gatehouse-mqtt/gatehouse v0.0.0
+require (
+	github.com/256dpi/gomqtt v0.14.4
+	github.com/eclipse/paho.golang v0.23.0
+	github.com/eclipse/paho.mqtt.golang v1.5.1
+	github.com/gatehouse-mqtt/gatehouse v0.0.0
+	github.com/google/go-cmp v0.7.0
+	github.com/mochi-mqtt/server/v2 v2.7.9
+)
 
 require (
-	github.com/256dpi/gomqtt v0.14.4 // indirect
 	github.com/256dpi/mercury v0.2.0 // indirect
 	github.com/davecgh/go-spew v1.1.1 // indirect
-	github.com/eclipse/paho.golang v0.23.0 // indirect
-	github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
 	github.com/jpillora/backoff v0.0.0-20170918002102-8eab2debe79d // indirect
-	github.com/mochi-mqtt/server/v2 v2.7.9 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect
-	github.com/rs/xid v1.4.0 // indirect
 	github.com/stretchr/testify v1.11.1 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect

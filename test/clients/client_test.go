@@ -148,13 +148,12 @@ func (w *who) sub(s subscription) {
 	}
 }
 
-// pub publishes a message; the broker has handled it when pub returns, unless it
-// has QoS 0 and is not retained.
+// pub publishes a message; the broker has handled it when pub returns.
 func (w *who) pub(m message) {
 	w.t.Helper()
 	list := []message{m}
-	if m.QoS == 0 && m.Retain {
-		list = append(list, message{Topic: w.t.topic("the one before is handled"), QoS: 1})
+	if m.QoS == 0 { // no answer comes, but one to the next message
+		list = append(list, message{Topic: "handled", QoS: 1})
 	}
 	for _, m := range list {
 		if code, err := w.publish(m); err != nil || code >= 0x80 {

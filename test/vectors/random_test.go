@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/seed"
 )
 

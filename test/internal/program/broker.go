@@ -116,7 +116,7 @@ func install(t testing.TB, dir string, plugins []string) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(dir, "plugins", name, name)
-		if err := os.WriteFile(path, exe, 0o700); err != nil {
+		if err := os.WriteFile(path, exe, 0o700); err != nil { //nolint:gosec // a program
 			t.Fatal(err)
 		}
 		manifest := Run(t, "", nil, path, "describe")
@@ -148,6 +148,7 @@ func FreeAddr(t testing.TB, want string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	addr := l.Addr().String()
+	_ = l.Close()
+	return addr
 }
