@@ -171,7 +171,7 @@ func (r *registry) closeAll(ctx context.Context) {
 }
 
 // endSession removes the session with its subscriptions and publishes a will
-// that still waits [MQTT-3.1.3-9]. expired says that its time was up. The
+// that still waits [MQTT-3.1.2-8]. expired says that its time was up. The
 // caller has the turn and the session has no connection.
 func (c *client) endSession(expired bool) {
 	c.mu.Lock()
