@@ -35,9 +35,17 @@ var explained = []difference{
 	}},
 	{"no-local-retained", func(g *generator, s *step, line string) bool {
 		m := payload.FindStringSubmatch(line)
-		// Ours may have a copy for another filter of the same SUBSCRIBE.
-		return s.noLocal() && m != nil && g.author[m[1]] == s.slot && strings.HasPrefix(line, viewer(s.slot)+": ") &&
-			strings.Contains(line, " only:")
+		if m == nil || !strings.Contains(line, " only:") {
+			return false
+		}
+		who, _, _ := strings.Cut(line, ":")
+		if s.noLocal() && g.author[m[1]] == s.slot && who == viewer(s.slot) {
+			// Ours may have a copy for another filter of the same SUBSCRIBE.
+			g.stray[who+m[1]] = true
+			return true
+		}
+		// The rest of the exchange may come later.
+		return g.stray[who+m[1]] && strings.Contains(line, "mosquitto only: ")
 	}},
 	{"unsuback-not-found", func(_ *generator, s *step, line string) bool {
 		return s.unsuback != nil && (strings.Contains(line, ": mosquitto only: UNSUBACK ") ||
@@ -78,7 +86,7 @@ func (l late) is(g *generator, slot int, diff string) bool {
 
 // connections forgets what was for a connection that step s ends.
 func (l late) connections(s *step) {
-	if s.op == opConnect || s.op == opDisconnect || s.op == opDrop {
+	if s.op == opConnect || s.op == opDisconnect || s.op == opDrop || s.op == opHalf {
 		delete(l, s.slot)
 	}
 }

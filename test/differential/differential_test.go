@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -201,7 +202,7 @@ func (w *world) cleanUp(g *generator) error {
 			return err
 		}
 	}
-	remove := append([]string(nil), topics...)
+	remove := slices.Collect(maps.Keys(g.used))
 	for i := range g.models {
 		remove = append(remove, fmt.Sprintf("will/%d", i))
 	}

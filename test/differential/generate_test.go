@@ -17,11 +17,13 @@ type generator struct {
 	*rand.Rand
 	models   []*model
 	messages int
-	author   map[string]int // slots by the payloads that they published
+	author   map[string]int  // slots by the payloads that they published
+	used     map[string]bool // topics
+	stray    map[string]bool // messages that mosquitto alone has sent, by client
 }
 
 func newGenerator(r *rand.Rand, episode int) *generator {
-	g := &generator{Rand: r, author: make(map[string]int)}
+	g := &generator{Rand: r, author: make(map[string]int), used: make(map[string]bool), stray: make(map[string]bool)}
 	for i, c := range casts {
 		g.models = append(g.models, &model{id: fmt.Sprintf("e%dc%d", episode, i), version: c.version, class: c.class, subs: make(map[string]mqtt.Subscription)})
 	}
@@ -49,6 +51,8 @@ func (g *generator) step() *step {
 	case n < 84:
 		s.op = opRepeat
 		s.packets = []packet.Packet{g.message(m, mqtt.ExactlyOnce)}
+	case n < 86 && m.mayHalve():
+		g.half(m, s)
 	case n < 91:
 		g.disconnect(m, s)
 	case n < 96 && m.mayBreak():
@@ -87,7 +91,27 @@ func (g *generator) connect(m *model, s *step) {
 	if p.CleanStart {
 		clear(m.subs)
 	}
-	m.online, m.hold, m.expiry, m.will, m.alias = true, holdNothing, expiry, p.Will, make(map[uint16]string)
+	m.online, m.connect, m.expiry, m.will = true, p, expiry, p.Will
+	m.hold, m.alias = holdNothing, make(map[uint16]string)
+}
+
+// half draws a QoS 2 message whose connection breaks.
+func (g *generator) half(m *model, s *step) {
+	s.op = opHalf
+	p := g.message(m, mqtt.ExactlyOnce)
+	p.HasAlias = false // it would have to be set again
+	if p.Message.Topic == "" {
+		p.Message.Topic = g.topic()
+	}
+	again := *m.connect
+	again.CleanStart = false
+	s.connect, s.packets = &again, []packet.Packet{p}
+	m.connect, m.alias = &again, make(map[uint16]string)
+	if g.IntN(2) == 0 {
+		dup := *p
+		dup.Dup = true
+		s.packets = append(s.packets, &dup)
+	}
 }
 
 func (g *generator) connectV5(m *model, p *packet.Connect) (expiry uint32) {
@@ -184,9 +208,13 @@ func (g *generator) subscribe(m *model, s *step) {
 		p.SubscriptionID = []uint32{1, 2, 127, 128, 16_383, 268_435_455}[g.IntN(6)]
 	}
 	for _, i := range g.Perm(len(from))[:1+g.IntN(3)] {
-		sub := g.subscription(m, from[i], p.SubscriptionID)
+		filter := from[i]
+		if m.class == wide && g.IntN(3) == 0 {
+			filter = g.filter()
+		}
+		sub := g.subscription(m, filter, p.SubscriptionID)
 		p.Subscriptions = append(p.Subscriptions, sub)
-		m.subs[from[i]] = sub
+		m.subs[filter] = sub
 	}
 	s.op, s.packets = opRequest, []packet.Packet{p}
 }
@@ -237,7 +265,7 @@ func (g *generator) publish(m *model, s *step) {
 func (g *generator) message(m *model, qos mqtt.QoS) *packet.Publish {
 	g.messages++
 	p := &packet.Publish{Message: mqtt.Message{
-		Topic: topics[g.IntN(len(topics))], Payload: fmt.Appendf(nil, "m%d", g.messages), QoS: qos, Retain: g.IntN(5) == 0,
+		Topic: g.topic(), Payload: fmt.Appendf(nil, "m%d", g.messages), QoS: qos, Retain: g.IntN(5) == 0,
 	}}
 	switch {
 	case p.Message.Retain && g.IntN(3) == 0:
@@ -254,6 +282,40 @@ func (g *generator) message(m *model, qos mqtt.QoS) *packet.Publish {
 		g.setAlias(m, p)
 	}
 	return p
+}
+
+// topic draws a name: one that many subscribe to, or any.
+func (g *generator) topic() string {
+	name := topics[g.IntN(len(topics))]
+	if g.IntN(3) == 0 {
+		name = g.levels([]string{"a", "b", "c", "ü", ""})
+	}
+	if name == "" {
+		name = "/"
+	}
+	g.used[name] = true
+	return name
+}
+
+// levels draws up to four of them.
+func (g *generator) levels(from []string) string {
+	out := make([]string, 1+g.IntN(4))
+	for i := range out {
+		out[i] = from[g.IntN(len(from))]
+	}
+	return strings.Join(out, "/")
+}
+
+// filter draws any filter.
+func (g *generator) filter() string {
+	f := g.levels([]string{"a", "b", "c", "ü", "+", "+", ""})
+	if g.IntN(3) == 0 {
+		f += "/#"
+	}
+	if f == "" {
+		f = "/"
+	}
+	return f
 }
 
 // setAlias lets some topics travel as an alias.

@@ -51,11 +51,12 @@ type model struct {
 	version mqtt.Version
 	class   class
 
-	online bool
-	hold   hold
-	expiry uint32 // of the session, seconds; neverExpires for MQTT 3
-	subs   map[string]mqtt.Subscription
-	lastID uint16
+	online  bool
+	connect *packet.Connect // the last one
+	hold    hold
+	expiry  uint32 // of the session, seconds; neverExpires for MQTT 3
+	subs    map[string]mqtt.Subscription
+	lastID  uint16
 
 	will    *packet.Will // of the connection
 	pending bool         // will waits for its delay, or for the session's end
@@ -78,6 +79,13 @@ func (m *model) mayTakeOver(clean bool) bool {
 // mayBreak reports whether both brokers do the same with the will of a
 // connection that breaks: see will-at-session-end.
 func (m *model) mayBreak() bool { return m.will == nil || m.will.Delay == 0 || m.expiry != 0 }
+
+// mayHalve reports whether a QoS 2 exchange of the client can be interrupted:
+// its session has to go on. Ours passes the message on at PUBLISH, mosquitto at
+// PUBREL, so nothing may come back to the client itself.
+func (m *model) mayHalve() bool {
+	return m.class != share && m.expiry != 0 && len(m.subs) == 0 && m.will == nil && m.hold == holdNothing
+}
 
 func (m *model) nextID() uint16 {
 	m.lastID++

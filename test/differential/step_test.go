@@ -18,10 +18,11 @@ const (
 	opRequest              // SUBSCRIBE or UNSUBSCRIBE: packets[0]
 	opPublish              // PUBLISHes, with their acknowledgements
 	opRepeat               // a QoS 2 PUBLISH twice, the second time with DUP
+	opHalf                 // half of a QoS 2 exchange, a break, the rest: see half
 	opHold                 // hold answers, or give them
 )
 
-var opNames = [...]string{"connect", "disconnect", "drop", "request", "publish", "repeat", "hold"}
+var opNames = [...]string{"connect", "disconnect", "drop", "request", "publish", "repeat", "half", "hold"}
 
 // step is one step of a dialogue, the same for both brokers. Its packets are
 // only read.
@@ -128,6 +129,8 @@ func (w *world) apply(s *step) error {
 		return sl.publish(s.packets)
 	case opRepeat:
 		return sl.repeat(s.packets[0].(*packet.Publish))
+	case opHalf:
+		return w.half(sl, s)
 	default:
 		return sl.client.setHold(s.hold)
 	}
@@ -199,4 +202,31 @@ func (sl *slot) repeat(p *packet.Publish) error {
 		return err
 	}
 	return sl.complete(p)
+}
+
+// half publishes with QoS 2, loses its connection after the PUBREC, comes back,
+// and goes on where it was; or, if there is a second packet, begins again with
+// that.
+func (w *world) half(sl *slot, s *step) error {
+	p := s.packets[0].(*packet.Publish)
+	if err := sl.client.send(p); err != nil {
+		return err
+	}
+	if _, err := sl.client.answered(packet.PUBREC, p.ID); err != nil {
+		return err
+	}
+	if err := w.apply(&step{op: opDrop, slot: s.slot}); err != nil {
+		return err
+	}
+	if err := w.connect(sl, s.connect); err != nil {
+		return err
+	}
+	if len(s.packets) > 1 {
+		return sl.publish(s.packets[1:])
+	}
+	if err := sl.client.send(&packet.Ack{Kind: packet.PUBREL, ID: p.ID}); err != nil {
+		return err
+	}
+	_, err := sl.client.answered(packet.PUBCOMP, p.ID)
+	return err
 }

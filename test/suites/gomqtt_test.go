@@ -23,10 +23,11 @@ users:
 // validator, as somebody would who has users.
 func TestGomqtt(t *testing.T) {
 	t.Parallel()
-	hash := program.Run(t, "", strings.NewReader("allow\n"), program.Ours(t, "./cmd/broker"), "password")
+	// The suite connects often, and a machine may be busy with other tests.
+	hash := program.Run(t, "", strings.NewReader("allow\n"), program.Ours(t, "./cmd/broker"), "password", "--memory=1024", "--time=1")
 	b := program.Gatehouse(t, program.Options{
 		Plugins: []string{"authfile"},
-		Config:  "plugins: {authfile: {config: {file: users.yaml}}}\n",
+		Config:  "plugins: {authfile: {config: {file: users.yaml}, validator: {timeout: 20s}}}\n",
 		Files:   map[string]string{"users.yaml": strings.Replace(users, "HASH", strings.TrimSpace(string(hash)), 1)},
 	})
 	config := spec.AllFeatures()
