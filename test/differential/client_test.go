@@ -24,8 +24,9 @@ const (
 // client is one connection. Its reader takes everything down and acknowledges
 // it, unless it holds back.
 type client struct {
-	nc  net.Conn
-	enc packet.Encoder
+	nc     net.Conn
+	enc    packet.Encoder
+	limits *packet.Connect // what the client has said that it takes
 
 	writing sync.Mutex
 
@@ -36,6 +37,7 @@ type client struct {
 	held    []packet.Packet // answers not given yet
 	aliases map[uint16]string
 	sent    map[uint16]string // payloads by the broker's packet identifiers
+	open    map[uint16]bool   // PUBLISHes of this connection that wait for the client's last word
 	closed  bool
 	changed chan struct{} // closed and replaced after every change
 }
@@ -48,13 +50,13 @@ func dial(addr string, p *packet.Connect, sent map[uint16]string) (*client, erro
 		return nil, err
 	}
 	c := &client{
-		nc: nc, enc: packet.Encoder{Version: p.Version}, aliases: make(map[uint16]string), sent: sent,
-		changed: make(chan struct{}),
+		nc: nc, enc: packet.Encoder{Version: p.Version}, limits: p, aliases: make(map[uint16]string), sent: sent,
+		open: make(map[uint16]bool), changed: make(chan struct{}),
 	}
 	if err := c.send(p); err != nil {
 		return nil, err
 	}
-	go c.read(packet.NewClientDecoder(p.Version, 0))
+	go c.read(packet.NewClientDecoder(p.Version, p.MaximumPacketSize))
 	return c, nil
 }
 
@@ -117,9 +119,31 @@ func (c *client) take(p packet.Packet) {
 			c.held = append(c.held, answer)
 			answer = nil
 		}
+		c.answering(answer)
 	})
 	if answer != nil {
 		_ = c.send(answer)
+	}
+}
+
+// answering takes note of an answer that is about to be sent.
+func (c *client) answering(p packet.Packet) {
+	if a, ok := p.(*packet.Ack); ok && (a.Kind == packet.PUBACK || a.Kind == packet.PUBCOMP) {
+		delete(c.open, a.ID)
+	}
+}
+
+// resolve puts the topic in the place of an alias.
+func (c *client) resolve(p *packet.Publish, e *event) {
+	if !p.HasAlias {
+		return
+	}
+	if e.topic == "" {
+		e.topic = c.aliases[p.Alias]
+	}
+	c.aliases[p.Alias] = e.topic
+	if p.Alias > c.limits.TopicAliasMaximum || e.topic == "" {
+		e.topic = fmt.Sprintf("no topic, but the illegal alias %d", p.Alias)
 	}
 }
 
@@ -128,10 +152,12 @@ func (c *client) take(p packet.Packet) {
 func (c *client) answer(p packet.Packet, e *event) packet.Packet {
 	switch p := p.(type) {
 	case *packet.Publish:
-		if p.HasAlias && e.topic != "" {
-			c.aliases[p.Alias] = e.topic
-		} else if p.HasAlias {
-			e.topic = c.aliases[p.Alias]
+		c.resolve(p, e)
+		if p.Message.QoS > 0 {
+			c.open[p.ID] = true
+			if len(c.open) > int(c.limits.ReceiveMaximum) {
+				e.kind += aboveMaximum
+			}
 		}
 		switch p.Message.QoS {
 		case mqtt.AtLeastOnce:
@@ -160,6 +186,9 @@ func (c *client) setHold(h hold) error {
 		c.hold = h
 		if h == holdNothing {
 			now, c.held = c.held, nil
+			for _, p := range now {
+				c.answering(p)
+			}
 		}
 	})
 	if len(now) == 0 {

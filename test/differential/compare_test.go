@@ -72,12 +72,19 @@ func merge(list []event, e event) []event {
 }
 
 // compare returns what differs between what a client saw at mosquitto and at
-// ours. resumed says that it has just taken up its session, see
-// offline-copies, which is met as often as the second result says.
-func compare(theirs, ours []event, resumed bool) (diff []string, forgiven int) {
+// ours, and counts what is forgiven at once. resumed says that the client has
+// just taken up its session, see offline-copies.
+func compare(theirs, ours []event, resumed bool) (diff []string, met map[string]int) {
+	met = make(map[string]int)
+	for i := range theirs {
+		if kind, ok := strings.CutSuffix(theirs[i].kind, aboveMaximum); ok {
+			theirs[i].kind = kind
+			met[receiveMaximum]++
+		}
+	}
 	a, b := viewOf(theirs), viewOf(ours)
 	if resumed {
-		forgiven = forgive(a.messages, b.messages)
+		met[offlineCopies] = forgive(a.messages, b.messages)
 	}
 	diff = append(diff, lines(a.answers, b.answers)...)
 	show := func(list []event) (out []string) {
@@ -95,7 +102,7 @@ func compare(theirs, ours []event, resumed bool) (diff []string, forgiven int) {
 			}
 		}
 	}
-	return diff, forgiven
+	return diff, met
 }
 
 // forgive gives the messages of mosquitto's the identifiers and the RETAIN flag

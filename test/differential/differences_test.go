@@ -56,10 +56,11 @@ var explained = []difference{
 	}},
 }
 
-// The differences that are not told from one line: see forgive and late.
+// The differences that are not told from one line: see compare and late.
 const (
-	offlineCopies = "offline-copies"
-	lateQoS0      = "late-qos0"
+	offlineCopies  = "offline-copies"
+	receiveMaximum = "receive-maximum"
+	lateQoS0       = "late-qos0"
 )
 
 // late are the QoS 0 messages that mosquitto has sent past a client's closed
@@ -94,6 +95,8 @@ func (l late) connections(s *step) {
 // missing are the messages that should have come.
 func (l late) missing(g *generator) (diff []string) {
 	for slot, list := range l {
+		// Messages without payload can't be told apart, so one may stand for two.
+		list = slices.DeleteFunc(slices.Clone(list), func(m string) bool { return strings.Contains(m, ` "" `) })
 		if len(list) > 0 && g.models[slot].hold == holdNothing {
 			diff = append(diff, fmt.Sprintf("%s: ours still misses %q", viewer(slot), list))
 		}
@@ -135,7 +138,7 @@ func TestDifferencesAreExplained(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\|").FindAllSubmatch(text, -1) {
 		rows = append(rows, string(m[1]))
 	}
-	names := []string{lateQoS0, offlineCopies}
+	names := []string{lateQoS0, offlineCopies, receiveMaximum}
 	for _, d := range explained {
 		names = append(names, d.name)
 	}

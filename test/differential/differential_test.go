@@ -121,8 +121,10 @@ func (e *episode) compare(s *step, seen [2][][]event) (diff []string) {
 	}
 	e.late.connections(s)
 	for i := range seen[0] {
-		lines, forgiven := compare(seen[0][i], seen[1][i], s.op == opConnect && i == s.slot)
-		e.met[offlineCopies] += forgiven
+		lines, met := compare(seen[0][i], seen[1][i], s.op == opConnect && i == s.slot)
+		for name, n := range met {
+			e.met[name] += n
+		}
 		for _, d := range lines {
 			line := fmt.Sprintf("%s: %s", viewer(i), d)
 			name := explain(e.generator, s, line)

@@ -80,6 +80,10 @@ func (e event) properties() string {
 	return strings.Join(out, " ")
 }
 
+// aboveMaximum is added to the kind of a PUBLISH that the client's Receive
+// Maximum does not permit.
+const aboveMaximum = " above the receive maximum"
+
 // expiryStep divides all expiry intervals of a dialogue.
 const expiryStep = 1000
 
