@@ -284,40 +284,6 @@ func (g *generator) message(m *model, qos mqtt.QoS) *packet.Publish {
 	return p
 }
 
-// topic draws a name: one that many subscribe to, or any.
-func (g *generator) topic() string {
-	name := topics[g.IntN(len(topics))]
-	if g.IntN(3) == 0 {
-		name = g.levels([]string{"a", "b", "c", "ü", ""})
-	}
-	if name == "" {
-		name = "/"
-	}
-	g.used[name] = true
-	return name
-}
-
-// levels draws up to four of them.
-func (g *generator) levels(from []string) string {
-	out := make([]string, 1+g.IntN(4))
-	for i := range out {
-		out[i] = from[g.IntN(len(from))]
-	}
-	return strings.Join(out, "/")
-}
-
-// filter draws any filter.
-func (g *generator) filter() string {
-	f := g.levels([]string{"a", "b", "c", "ü", "+", "+", ""})
-	if g.IntN(3) == 0 {
-		f += "/#"
-	}
-	if f == "" {
-		f = "/"
-	}
-	return f
-}
-
 // setAlias lets some topics travel as an alias.
 func (g *generator) setAlias(m *model, p *packet.Publish) {
 	if g.IntN(3) > 0 {

@@ -30,21 +30,6 @@ var casts = []struct {
 	{mqtt.V311, share},
 }
 
-var (
-	topics = []string{
-		"a", "a/b", "a/b/c", "b", "b/c", "/a", "a/", "a//b", "$x/a", "$x/b", "ü/世", "s/x", "s/y", "n/1",
-	}
-	wideFilters = []string{
-		"#", "+", "a/#", "a/+", "+/b", "+/+", "/+", "/#", "a/b/#", "a/b/c", "a/+/c", "b/#", "$x/#", "$x/+", "+/a",
-		"a//b", "a//#", "+/+/+", "+//b", "ü/+", "ü/世", "s/#", "a", "b", "a/b", "will/#", "+/1",
-	}
-	narrowFilters = []string{"a/#", "b/#", "$x/#", "n/+", "s/x"}
-	shareFilters  = map[mqtt.Version][]string{
-		mqtt.V5:   {"$share/one/s/#", "$share/two/s/+", "$share/one/n/1"},
-		mqtt.V311: {"$share/three/s/#", "$share/three/a/b", "$share/four/s/x"},
-	}
-)
-
 // model is what the generator knows of a slot.
 type model struct {
 	id      string
