@@ -102,6 +102,7 @@ bench: ## Run benchmarks into bin/bench.txt; OLD=FILE compares with an earlier r
 lint: ## Run go vet, golangci-lint and buf lint
 	$(GO) vet ./...
 	$(call tool,golangci-lint) run
+	cd test && $(GO) vet ./... && $(GO) tool -modfile=../tools/golangci-lint/go.mod golangci-lint run
 	$(call tool,golangci-lint) fmt --diff
 	$(call tool,buf) lint
 	$(call tool,buf) format --diff --exit-code

@@ -7,7 +7,6 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
-
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/program"
 )
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
-
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/program"
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/seed"
 )

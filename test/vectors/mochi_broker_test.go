@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
-	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/mochi-mqtt/server/v2/packets"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/program"
 )
 

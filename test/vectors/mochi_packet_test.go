@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"fmt"
 
+	"github.com/mochi-mqtt/server/v2/packets"
+
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // fromMochi says with our types what a packet of mochi's says.

@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/mochi-mqtt/server/v2/packets"
+
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
-	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // mochiCases calls f with every case and a name that is its own.

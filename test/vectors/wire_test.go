@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
-	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 )
 
 // direction is who sends a packet.
