@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/internal/brokertest"
@@ -185,6 +186,29 @@ func TestSharedSubscription(t *testing.T) {
 		if _, ok := two.Next().(*packet.Publish); !ok {
 			t.Error("expected a PUBLISH")
 		}
+	}
+}
+
+// A message whose member's session ends between the choice and the queue goes
+// to another member.
+func TestShareMemberEndsMeanwhile(t *testing.T) {
+	var b *brokertest.Broker
+	b = startWithRules(t, func(p hook.Point, c *hook.Call) {
+		if p == hook.PointDeliver && c.Receiver == "one" {
+			if err := b.Sessions().Delete(t.Context(), "one"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	one := b.Connect("one")
+	one.Subscribe(1, "$share/g/s/#")
+	two, pub := b.Connect("two"), b.Connect("pub")
+	two.Subscribe(1, "$share/g/s/#")
+	for i := range 2 {
+		pub.Publish(mqtt.Message{Topic: "s/x", Payload: []byte(itoa(i)), QoS: 1}, 0)
+	}
+	for i := range 2 {
+		two.ExpectMessage("s/x", itoa(i))
 	}
 }
 

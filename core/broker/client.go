@@ -207,15 +207,22 @@ func (c *client) endSession(expired bool) {
 func (c *client) reroute() {
 	now := time.Now()
 	for _, d := range c.sess.Drain() {
-		if d.Group == "" || d.Message.Expired(now) {
-			continue
-		}
-		targets := c.b.router.Reroute(nil, d.Group, d.Message, c)
-		for i := range targets {
-			targets[i].Delivery.Group = targets[i].Group
-		}
-		c.b.deliver(within(targets), d.Message)
+		c.rerouteOne(d, now)
 	}
+}
+
+// rerouteOne gives one delivery that the ended session does not take any more
+// to another member of its share group. It ends, although it may meet further
+// ended sessions: they have left the group before.
+func (c *client) rerouteOne(d mqtt.Delivery, now time.Time) {
+	if d.Group == "" || d.Message.Expired(now) {
+		return
+	}
+	targets := c.b.router.Reroute(nil, d.Group, d.Message, c)
+	for i := range targets {
+		targets[i].Delivery.Group = targets[i].Group
+	}
+	c.b.deliver(within(targets), d.Message)
 }
 
 // wentOffline decides what happens to a session without connection: it ends

@@ -66,7 +66,11 @@ func (c *client) mayReceive(m *mqtt.Message) bool {
 // it and of others that had to go.
 func (b *Broker) enqueue(cl *client, d mqtt.Delivery, now time.Time) {
 	outcome, drops := cl.sess.Enqueue(d, now)
-	if outcome != session.Queued && outcome != session.DroppedOldest {
+	switch outcome {
+	case session.Queued, session.DroppedOldest:
+	case session.DroppedEnded:
+		cl.rerouteOne(d, now)
+	default:
 		b.dropped(cl, d.Message, causeOf(outcome))
 	}
 	for i := range drops {

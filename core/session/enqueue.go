@@ -23,6 +23,9 @@ const (
 	DroppedOffline
 	// DroppedExpired: its Message Expiry Interval has passed.
 	DroppedExpired
+	// DroppedEnded: the session was drained. A message of a share group goes
+	// to another member, as those do that were queued before.
+	DroppedEnded
 )
 
 // String names the outcome in lower case, as a metric's label or an event's
@@ -39,6 +42,8 @@ func (o Outcome) String() string {
 		return "offline"
 	case DroppedExpired:
 		return "expired"
+	case DroppedEnded:
+		return "session ended"
 	default:
 		return "unknown"
 	}
@@ -67,6 +72,9 @@ func (s *Session) Enqueue(d mqtt.Delivery, now time.Time) (Outcome, []Drop) {
 }
 
 func (s *Session) admit(d mqtt.Delivery, now time.Time) (Outcome, []Drop) {
+	if s.ended {
+		return DroppedEnded, nil
+	}
 	if d.QoS == mqtt.AtMostOnce && s.conn == nil && !s.limits.QueueQoS0Offline {
 		return DroppedOffline, nil
 	}

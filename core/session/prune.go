@@ -74,10 +74,13 @@ func (s *Session) expire(now time.Time) []Drop {
 // given instead: what was sent with QoS 1 and not acknowledged, then what is
 // queued. Deliveries with a Group can go to another member of it. QoS 2
 // messages whose delivery has begun are discarded, for no other client may get
-// them [MQTT-4.8.2-5].
+// them [MQTT-4.8.2-5]. Whoever had chosen the session before it ended and comes
+// too late is told so by Enqueue: every message is either in what Drain
+// returns, or was refused.
 func (s *Session) Drain() []mqtt.Delivery {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ended = true
 	var rest []mqtt.Delivery
 	for _, d := range s.flight.drain() {
 		if d.QoS == mqtt.AtLeastOnce {

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -126,6 +127,8 @@ func TestDrain(t *testing.T) {
 	equal(t, got, []string{"a", "e", "f", "g"})
 	equal(t, s.Pending(), 0)
 	equal(t, len(s.Drain()), 0)
+	outcome, _ := s.Enqueue(message(1, "late"), time.Now())
+	equal(t, outcome, session.DroppedEnded)
 	reattach(s, 0)
 	equal(t, take(s), []string(nil))
 }

@@ -22,6 +22,7 @@ type Session struct {
 	flight   flight
 	filters  subscriptions
 	sequence uint64 // of the message that was queued last
+	ended    bool   // Drain was called
 }
 
 // New makes the session of a client that is not connected yet.
