@@ -121,7 +121,7 @@ type Decision struct {
 	AssignedClientID string
 	UserProperties   []UserProperty
 	Username         *string // nil keeps the client's
-	Mountpoint       string
+	Mountpoint       string  // put before the client's topics; ends with "/" and has no "$" in front
 	Limits           Limits
 	// Grants is what the client may do: nil means that this validator does not
 	// limit it, an empty non-nil slice means nothing at all.

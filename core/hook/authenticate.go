@@ -69,8 +69,8 @@ func (h *Hooks) Authenticate(ctx context.Context, c *Connect, x Exchange) *Admis
 func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *Connect, x Exchange) (*Decision, error) {
 	pc := &s.Counters.points[PointConnect]
 	d, err := a.Authenticate(ctx, c, x)
-	if err == nil && d == nil {
-		err = fmt.Errorf("no decision: %w", ErrProtocol)
+	if err == nil {
+		err = d.check()
 	}
 	if err != nil {
 		pc.failed.Add(1)

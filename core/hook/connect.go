@@ -128,7 +128,7 @@ type Decision struct {
 	AssignedClientID string // used if the client sent none
 	User             []mqtt.UserProperty
 	Username         *string // nil keeps the client's
-	Mountpoint       string  // put before all topics of this client
+	Mountpoint       string  // put before all topics of this client; ends with "/" and has no "$" in front
 	Limits           Limits
 	Grants           *Grants       // nil: this validator does not limit
 	ValidFor         time.Duration // 0: for ever

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 const (
@@ -69,6 +71,20 @@ func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
 	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) { return s.validate(ctx, c) })
 }
 
+// check returns what makes a decision unusable.
+func (d *Decision) check() error {
+	switch {
+	case d == nil:
+		return fmt.Errorf("no decision: %w", ErrProtocol)
+	case d.Mountpoint == "":
+		return nil
+	case topic.ValidateName(d.Mountpoint) != nil, d.Mountpoint[0] == '$', !strings.HasSuffix(d.Mountpoint, "/"):
+		return fmt.Errorf("mountpoint %q is not the beginning of a topic that ends with a slash and has no $ in front: %w", d.Mountpoint, ErrProtocol)
+	default:
+		return nil
+	}
+}
+
 func denied(by string, d *Decision) *Admission {
 	code := d.Code
 	if !code.Failed() {
@@ -121,9 +137,8 @@ func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, e
 			return fmt.Errorf("waiting for a free slot: %w", ErrTimeout)
 		}
 		var err error
-		d, err = s.Validator.Validate(ctx, c)
-		if err == nil && d == nil {
-			err = fmt.Errorf("no decision: %w", ErrProtocol)
+		if d, err = s.Validator.Validate(ctx, c); err == nil {
+			err = d.check()
 		}
 		return err
 	})

@@ -28,6 +28,7 @@ func TestValidatorsTogether(t *testing.T) {
 		vague   = says(hook.Decision{Verdict: hook.Deny})
 		down    = fails(hook.ErrUnavailable)
 		mute    = hook.ValidatorFunc(func(context.Context, *hook.Connect) (*hook.Decision, error) { return nil, nil })
+		mount   = func(s string) hook.Validator { return says(hook.Decision{Verdict: hook.Allow, Mountpoint: s}) }
 		refuse  = hook.Policy{}
 		pass    = hook.Policy{OnError: hook.OnErrorPass}
 		cut     = hook.Policy{OnError: hook.OnErrorDisconnect}
@@ -55,6 +56,10 @@ func TestValidatorsTogether(t *testing.T) {
 		{"down, passed over, the other abstains", []entry{{down, pass}, {abstain, refuse}}, mqtt.NotAuthorized, false},
 		{"down, connection cut", []entry{{down, cut}}, mqtt.ServerUnavailable, true},
 		{"no answer is no yes", []entry{{mute, refuse}}, mqtt.ServerUnavailable, false},
+		{"a mountpoint", []entry{{mount("tenants/a/"), refuse}}, mqtt.Success, false},
+		{"a mountpoint that ends in a level", []entry{{mount("tenants/a"), refuse}}, mqtt.ServerUnavailable, false},
+		{"a mountpoint with a wildcard", []entry{{mount("tenants/+/"), refuse}}, mqtt.ServerUnavailable, false},
+		{"a mountpoint of the server's", []entry{{mount("$SYS/"), refuse}}, mqtt.ServerUnavailable, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := hook.NewHooks(nil)

@@ -607,7 +607,8 @@ type Decision struct {
 	UserProperties []*UserProperty `protobuf:"bytes,6,rep,name=user_properties,json=userProperties,proto3" json:"user_properties,omitempty"`
 	// Replaces the user name for all that follows; absent means keep it.
 	Username *string `protobuf:"bytes,7,opt,name=username,proto3,oneof" json:"username,omitempty"`
-	// Prefix put before all topics of this client; empty means none.
+	// Prefix put before all topics of this client; empty means none. It ends with
+	// "/" and does not begin with "$".
 	Mountpoint string `protobuf:"bytes,8,opt,name=mountpoint,proto3" json:"mountpoint,omitempty"`
 	// Limits of this session.
 	Limits *SessionLimits `protobuf:"bytes,9,opt,name=limits,proto3" json:"limits,omitempty"`
