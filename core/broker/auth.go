@@ -107,7 +107,6 @@ func (c *conn) authenticate(p *packet.Connect) (*hook.Admission, bool) {
 	if !c.b.hooks.Authenticates(p.AuthMethod) {
 		return &hook.Admission{Code: mqtt.BadAuthenticationMethod, Reason: "no validator knows this authentication method"}, true
 	}
-	c.connect = c.connectInfo(p)
 	x := &exchange{c: c, method: p.AuthMethod}
 	adm := c.b.hooks.Authenticate(c.ctx, c.connect, x)
 	c.readBy(time.Time{})
@@ -126,7 +125,7 @@ func (c *conn) authenticate(p *packet.Connect) (*hook.Admission, bool) {
 // reauthenticate handles an AUTH of a connected client [MQTT-4.12.1-1]. A
 // refusal ends the connection.
 func (c *conn) reauthenticate(a *packet.Auth) *ending {
-	if c.connect == nil {
+	if c.connect.AuthMethod == "" {
 		return protocolError("no authentication method was agreed on")
 	}
 	x := &exchange{c: c, again: true, method: c.connect.AuthMethod}
@@ -139,12 +138,9 @@ func (c *conn) reauthenticate(a *packet.Auth) *ending {
 	if x.end != nil {
 		return x.end
 	}
-	if adm.Code != mqtt.Success {
-		return &ending{kind: hook.ByServer, code: disconnectCode(adm.Code), reason: adm.Reason, serverReference: adm.ServerReference}
+	if e := c.readmit(adm); e != nil {
+		return e
 	}
-	c.rights = hook.NewRights(adm.Grants, c.client.id, adm.Username)
-	c.client.rights.Store(c.rights)
-	c.narrow(c.client, true)
 	c.w.send(&packet.Auth{Code: mqtt.Success, Method: x.method, Data: adm.AuthData, User: adm.User})
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // conn is one network connection. Its reader goroutine runs serve; the writer
@@ -30,14 +31,14 @@ type conn struct {
 	version   mqtt.Version
 	enc       packet.Encoder
 	client    *client
-	info      *hook.Client
-	rights    *hook.Rights  // changed by the reader when the client authenticates anew
-	connect   *hook.Connect // of a client with an authentication method, else nil
-	limits    connLimits
+	connect   *hook.Connect // what the validators were told
+	promised  session.Limits
 	keepAlive time.Duration
-	aliases   bool        // the client accepts topic aliases
-	resumed   bool        // the session existed
-	validity  *time.Timer // ends the connection with the validators' decision; may be nil
+	aliases   bool // the client accepts topic aliases
+	resumed   bool // the session existed
+
+	limits   atomic.Pointer[connLimits] // replaced when the validators decide anew
+	validity validity
 
 	dec  *packet.Decoder
 	pace pace // of the client's publishes; reader only
@@ -55,13 +56,16 @@ type conn struct {
 	done chan struct{} // closed when the session has no connection any more
 }
 
-// connLimits are the limits of one connection after the validators' word.
+// connLimits are the limits of one connection after the validators' word. They
+// are immutable.
 type connLimits struct {
 	maxQoS        mqtt.QoS
 	sessionExpiry uint32 // seconds
 	subscriptions int
 	queue         int // messages
 	queueBytes    int
+	messageRate   *float64 // per second; nil for any
+	byteRate      *float64 // per second; nil for any
 }
 
 func newConn(b *Broker, nc net.Conn, l listener.Listener) *conn {
@@ -71,6 +75,7 @@ func newConn(b *Broker, nc net.Conn, l listener.Listener) *conn {
 		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	c.w.init(c)
+	c.validity.init()
 	return c
 }
 
@@ -124,7 +129,7 @@ func (c *conn) read() ending {
 		if !c.w.waitRoom(c.ctx, c.b.limits.ControlBytes) {
 			return c.readFailed(net.ErrClosed)
 		}
-		if !c.pace.wait(c.ctx) {
+		if !c.pace.wait(c.ctx, c.limits.Load()) {
 			return c.readFailed(net.ErrClosed)
 		}
 	}
@@ -187,7 +192,7 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 	if p.HasSessionExpiry {
 		// The decoder has refused to raise it from zero.
 		c.client.mu.Lock()
-		c.client.expiry = min(p.SessionExpiry, c.limits.sessionExpiry)
+		c.client.expiry = min(p.SessionExpiry, c.limits.Load().sessionExpiry)
 		c.client.mu.Unlock()
 	}
 	if p.Code == mqtt.Success {

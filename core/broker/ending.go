@@ -81,9 +81,7 @@ func (c *conn) readFailed(err error) ending {
 // hands the session over to whoever waits for it.
 func (c *conn) finish(e ending) {
 	c.cancel()
-	if c.validity != nil {
-		c.validity.Stop()
-	}
+	c.validity.stop()
 	told := !e.silent && c.version == mqtt.V5
 	if told {
 		c.w.sendLast(&packet.Disconnect{Code: e.code, Reason: e.reason, ServerReference: e.serverReference})

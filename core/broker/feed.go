@@ -114,13 +114,14 @@ func (w *writer) feedSome(now time.Time) bool {
 		return true
 	}
 	n, size := 0, 0
-	for n < len(f.messages) && n < min(writeBatch, w.c.limits.queue) {
+	limits := w.c.limits.Load()
+	for n < len(f.messages) && n < min(writeBatch, limits.queue) {
 		m := f.messages[n]
-		if n > 0 && size+m.Size() > min(writeBufSize, w.c.limits.queueBytes) {
+		if n > 0 && size+m.Size() > min(writeBufSize, limits.queueBytes) {
 			break
 		}
 		n++
-		if w.c.stillRetained(m, now) {
+		if w.c.stillRetained(m, now) && w.c.client.mayReceive(m) {
 			size += m.Size()
 			w.c.b.enqueue(w.c.client, retainedDelivery(m, &f.sub), now)
 		}
@@ -170,7 +171,7 @@ func retainedDelivery(m *mqtt.Message, sub *mqtt.Subscription) mqtt.Delivery {
 func (c *conn) keepFeed() {
 	now := time.Now()
 	messages, _ := c.client.sess.QueueLen()
-	for room := c.limits.queue - messages; room > 0; {
+	for room := c.limits.Load().queue - messages; room > 0; {
 		f := c.w.nextFeeding()
 		if f == nil {
 			break

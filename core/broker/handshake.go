@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -34,6 +33,7 @@ func (c *conn) handshake() bool {
 		c.refuse(p.ClientID, &hook.Admission{Code: code, Reason: reason})
 		return false
 	}
+	c.connect = c.connectInfo(p)
 	ask := c.validate
 	if p.HasAuthMethod {
 		ask = c.authenticate
@@ -106,10 +106,9 @@ func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
 
 // validate asks the validators while it watches the connection. It returns
 // false if the client hung up.
-func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
-	in := c.connectInfo(p)
+func (c *conn) validate(*packet.Connect) (*hook.Admission, bool) {
 	if !c.b.hooks.HasValidators() {
-		return c.b.hooks.Validate(c.ctx, in), true
+		return c.b.hooks.Validate(c.ctx, c.connect), true
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
@@ -127,7 +126,7 @@ func (c *conn) validate(p *packet.Connect) (*hook.Admission, bool) {
 		}
 		left <- nil
 	}()
-	adm := c.b.hooks.Validate(ctx, in)
+	adm := c.b.hooks.Validate(ctx, c.connect)
 	c.readBy(past) // ends the watch
 	err := <-left
 	c.readBy(time.Time{})
@@ -192,6 +191,7 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 			id = "auto-" + rand.Text()
 		}
 		ack.AssignedClientID = id
+		c.connect.ClientID = id // for the next time that they are asked
 	}
 	lim := c.negotiate(id, p, adm, ack)
 	expiry := c.sessionExpiry(p, ack)
@@ -279,22 +279,28 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 		cl.sess.SetLimits(lim)
 	}
 	c.client = cl
-	c.rights = hook.NewRights(adm.Grants, id, adm.Username)
-	c.info = &hook.Client{
-		ConnectionID: c.id, ID: id, Username: adm.Username, Version: p.Version, PeerAddress: c.peer,
-		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items,
-	}
-	cl.info.Store(c.info)
-	cl.rights.Store(c.rights)
+	cl.info.Store(c.info(id, adm))
+	cl.rights.Store(hook.NewRights(adm.Grants, id, adm.Username))
 	cl.mu.Lock()
 	cl.conn, cl.expiry = c, expiry
 	if p.Will != nil {
 		cl.will = willOf(p.Will, id, adm.Mountpoint)
 	}
 	cl.mu.Unlock()
-	c.narrow(cl, ack.SessionPresent)
+	if c.resumed {
+		cl.narrow()
+	}
 	c.w.send(ack)
-	c.session(p, adm, lim.InFlight)
+	c.session(p, lim.InFlight)
+	c.validity.start(c, adm.ValidFor)
+}
+
+// info is what the later hooks are told of the client.
+func (c *conn) info(id string, adm *hook.Admission) *hook.Client {
+	return &hook.Client{
+		ConnectionID: c.id, ID: id, Username: adm.Username, Version: c.version, PeerAddress: c.peer,
+		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items,
+	}
 }
 
 func newClient(b *Broker, id string, adm *hook.Admission, lim session.Limits) *client {
@@ -304,26 +310,6 @@ func newClient(b *Broker, id string, adm *hook.Admission, lim session.Limits) *c
 	}
 }
 
-// narrow ends what a session kept and the new grants no longer cover.
-func (c *conn) narrow(cl *client, resumed bool) {
-	if !resumed || c.rights == nil {
-		return
-	}
-	for _, sub := range cl.sess.Subscriptions() {
-		plain, code := c.checkFilter(sub.Filter)
-		own, ok := strings.CutPrefix(plain, cl.mountpoint)
-		if code == mqtt.Success && ok {
-			if _, granted := c.rights.MaySubscribe(own); granted {
-				continue
-			}
-		}
-		c.b.router.Unsubscribe(cl, sub.Filter)
-		cl.sess.Unsubscribe(sub.Filter)
-	}
-	removed := cl.sess.Filter(func(d mqtt.Delivery) bool { return cl.mayReceive(d.Message) })
-	c.b.stats.dropped(hook.CauseNotAuthorized, removed)
-}
-
 // afterConnect starts what a connected client has: its writer, its events, the
 // end of the validators' decision.
 func (c *conn) afterConnect() {
@@ -331,7 +317,7 @@ func (c *conn) afterConnect() {
 	b.stats.connected(1)
 	b.stats.connects.Add(1)
 	b.log.Info("client connected", "client", c.client.id, "peer", c.peer, "version", c.version.String(),
-		"user", c.info.Username, "listener", c.l.Name())
+		"user", c.client.info.Load().Username, "listener", c.l.Name())
 	if c.resumed {
 		if b.hooks.Observes(hook.SessionResumed) {
 			b.emit(c.client, &hook.Event{Kind: hook.SessionResumed})

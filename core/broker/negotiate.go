@@ -15,28 +15,22 @@ import (
 // the connection and tells the client in CONNACK.
 func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
 	l, v := &c.b.limits, &adm.Limits
-	c.limits = connLimits{
-		maxQoS:        least(l.MaxQoS, v.MaximumQoS),
-		sessionExpiry: least(l.SessionExpiry, v.SessionExpiry),
-		subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount),
-		// Zero would mean the default, or no limit at all.
-		queue:      max(1, least(l.QueueMessages, v.QueueMessages)),
-		queueBytes: max(1, least(l.QueueBytes, v.QueueBytes)),
-	}
+	limits := l.with(v)
+	c.limits.Store(limits)
 	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
-	c.pace.set(v.MessagesPerSecond, v.BytesPerSecond)
 	lim := session.Limits{
-		QueueMessages: c.limits.queue, QueueBytes: c.limits.queueBytes,
+		QueueMessages: limits.queue, QueueBytes: limits.queueBytes,
 		InFlight: l.InFlight, ReceiveMaximum: max(1, least(l.ReceiveMaximum, v.ReceiveMaximum)),
 		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
 		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
 	}
+	c.promised = lim
 	ack.MaximumPacketSize = packetSize
 	ack.ReceiveMaximum = lim.ReceiveMaximum
 	ack.TopicAliasMaximum = lim.AliasMaximum
-	if c.limits.maxQoS < mqtt.ExactlyOnce {
-		ack.MaximumQoS, ack.HasMaximumQoS = c.limits.maxQoS, true
+	if limits.maxQoS < mqtt.ExactlyOnce {
+		ack.MaximumQoS, ack.HasMaximumQoS = limits.maxQoS, true
 	}
 	if p.RequestResponseInfo {
 		ack.ResponseInfo = c.b.responseInformation(id, adm.Username)
@@ -44,6 +38,20 @@ func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack 
 	ack.User, ack.AuthMethod, ack.AuthData = adm.User, p.AuthMethod, adm.AuthData
 	c.keepAlive = c.agreeKeepAlive(p, adm, ack)
 	return lim
+}
+
+// with narrows the broker's limits by the validators'.
+func (l *Limits) with(v *hook.Limits) *connLimits {
+	return &connLimits{
+		maxQoS:        least(l.MaxQoS, v.MaximumQoS),
+		sessionExpiry: least(l.SessionExpiry, v.SessionExpiry),
+		subscriptions: least(l.SubscriptionsPerClient, v.SubscriptionsCount),
+		// Zero would mean the default, or no limit at all.
+		queue:       max(1, least(l.QueueMessages, v.QueueMessages)),
+		queueBytes:  max(1, least(l.QueueBytes, v.QueueBytes)),
+		messageRate: v.MessagesPerSecond,
+		byteRate:    v.BytesPerSecond,
+	}
 }
 
 // responseInformation is what a client is told that asked for it
@@ -81,7 +89,7 @@ func (c *conn) agreeKeepAlive(p *packet.Connect, adm *hook.Admission, ack *packe
 // sessionExpiry returns how long the session outlives the connection, and tells
 // the client if it is less than it asked for.
 func (c *conn) sessionExpiry(p *packet.Connect, ack *packet.Connack) uint32 {
-	limit := c.limits.sessionExpiry
+	limit := c.limits.Load().sessionExpiry
 	if p.Version != mqtt.V5 {
 		if p.CleanStart {
 			return 0
@@ -96,17 +104,12 @@ func (c *conn) sessionExpiry(p *packet.Connect, ack *packet.Connack) uint32 {
 }
 
 // session attaches the protocol state; from now on messages may be written.
-func (c *conn) session(p *packet.Connect, adm *hook.Admission, inFlight uint16) {
+func (c *conn) session(p *packet.Connect, inFlight uint16) {
 	c.aliases = p.TopicAliasMaximum > 0
 	c.client.sess.Attach(session.Attachment{
 		Version: p.Version, ReceiveMaximum: p.ReceiveMaximum, AliasMaximum: p.TopicAliasMaximum,
 		MaxInFlight: inFlight, Wake: c.w.kick,
 	})
-	if adm.ValidFor > 0 {
-		c.validity = time.AfterFunc(adm.ValidFor, func() {
-			c.end(ending{kind: hook.ByServer, code: mqtt.NotAuthorized, reason: "the decision to admit this client has expired"})
-		})
-	}
 }
 
 func least[T interface {

@@ -10,6 +10,7 @@ import (
 // value sets no limit. It belongs to the reader.
 type pace struct {
 	perMessage, perByte time.Duration
+	limits              *connLimits // from which the rates are
 	debt                time.Duration
 	last                time.Time
 }
@@ -17,22 +18,31 @@ type pace struct {
 // paceSlack is how much a client may burst before it is slowed down.
 const paceSlack = time.Second
 
-func (p *pace) set(messages, bytes *float64) {
-	if messages != nil && *messages > 0 {
-		p.perMessage = time.Duration(float64(time.Second) / *messages)
+// follow takes over the rates of l. What the client owes by the old ones stays.
+func (p *pace) follow(l *connLimits) {
+	if p.limits == l {
+		return
 	}
-	if bytes != nil && *bytes > 0 {
-		p.perByte = time.Duration(float64(time.Second) / *bytes)
+	if p.perMessage == 0 && p.perByte == 0 {
+		p.last = time.Now()
 	}
-	p.last = time.Now()
+	p.limits, p.perMessage, p.perByte = l, 0, 0
+	if r := l.messageRate; r != nil && *r > 0 {
+		p.perMessage = time.Duration(float64(time.Second) / *r)
+	}
+	if r := l.byteRate; r != nil && *r > 0 {
+		p.perByte = time.Duration(float64(time.Second) / *r)
+	}
 }
 
 func (p *pace) count(size int) {
 	p.debt += p.perMessage + time.Duration(size)*p.perByte
 }
 
-// wait blocks until the client is back within its rates; false if ctx ends.
-func (p *pace) wait(ctx context.Context) bool {
+// wait blocks until the client is back within the rates of l; false if ctx
+// ends.
+func (p *pace) wait(ctx context.Context, l *connLimits) bool {
+	p.follow(l)
 	if p.perMessage == 0 && p.perByte == 0 {
 		return true
 	}

@@ -46,7 +46,7 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	if wrong := checkResponseTopic(p.Message.Properties); wrong != "" {
 		return r.stop(c, mqtt.TopicNameInvalid, wrong)
 	}
-	if p.Message.QoS > c.limits.maxQoS {
+	if p.Message.QoS > c.limits.Load().maxQoS {
 		return r.stop(c, mqtt.QoSNotSupported, "QoS is above the granted maximum") // [MQTT-3.2.2-11]
 	}
 	receipt, code := c.client.sess.Receive(p.ID, p.Message.QoS)
@@ -58,7 +58,7 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	m := &p.Message
 	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, time.Now()
 	it := inbound{id: p.ID, qos: m.QoS, duplicate: receipt == session.Duplicate}
-	it.call.Client = c.info
+	it.call.Client = c.client.info.Load()
 	it.call.Message = m
 	c.authorize(&it)
 	if c.client.mountpoint != "" {
@@ -87,7 +87,7 @@ func (c *conn) authorize(it *inbound) {
 	}
 	m := it.call.Message
 	switch {
-	case reserved(m.Topic), !c.rights.MayPublish(m.Topic, m.QoS, m.Retain):
+	case reserved(m.Topic), !c.client.rights.Load().MayPublish(m.Topic, m.QoS, m.Retain):
 		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
 	case !c.b.formatFits(m.Payload, m.Properties):
 		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.PayloadFormatInvalid, Reason: badFormat}
@@ -146,7 +146,7 @@ func (r *run) intercept(c *conn) {
 	b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
 	for i, call := range r.calls {
 		if call.Verdict.Action == hook.Pass && call.Message != before[i] {
-			b.recheck(c.client, c.rights, before[i], call)
+			b.recheck(c.client, c.client.rights.Load(), before[i], call)
 		}
 	}
 	clear(r.calls)

@@ -20,6 +20,7 @@ type asked struct {
 // subscribe handles SUBSCRIBE: grants, hooks, grants again for what they
 // changed, table, SUBACK, retained messages.
 func (c *conn) subscribe(p *packet.Subscribe) *ending {
+	rights := c.client.rights.Load()
 	list := make([]asked, len(p.Subscriptions))
 	for i, sub := range p.Subscriptions {
 		c.admit(&list[i], sub, p.User)
@@ -37,6 +38,9 @@ func (c *conn) subscribe(p *packet.Subscribe) *ending {
 		}
 		ack.User = append(ack.User, a.call.Verdict.User...)
 	}
+	if c.client.rights.Load() != rights {
+		c.client.narrow() // who changed the grants may not have seen these
+	}
 	c.w.send(&ack)
 	for i := range list {
 		if a := &list[i]; a.keep {
@@ -48,7 +52,7 @@ func (c *conn) subscribe(p *packet.Subscribe) *ending {
 
 // admit checks one filter before the hooks.
 func (c *conn) admit(a *asked, sub mqtt.Subscription, user []mqtt.UserProperty) {
-	a.call = hook.Call{Client: c.info, Subscription: sub, User: user}
+	a.call = hook.Call{Client: c.client.info.Load(), Subscription: sub, User: user}
 	plain, code := c.checkFilter(sub.Filter)
 	if code == mqtt.Success {
 		code = c.checkGrant(&a.call.Subscription, plain)
@@ -69,11 +73,11 @@ func (c *conn) checkFilter(filter string) (plain string, code mqtt.ReasonCode) {
 // checkGrant lowers the QoS to what is granted, or says that nothing is. The
 // code of a subscription that may be made is the granted QoS.
 func (c *conn) checkGrant(sub *mqtt.Subscription, plain string) mqtt.ReasonCode {
-	best, ok := c.rights.MaySubscribe(plain)
+	best, ok := c.client.rights.Load().MaySubscribe(plain)
 	if !ok {
 		return mqtt.NotAuthorized
 	}
-	sub.QoS = min(sub.QoS, best, c.limits.maxQoS)
+	sub.QoS = min(sub.QoS, best, c.limits.Load().maxQoS)
 	return mqtt.ReasonCode(sub.QoS)
 }
 
@@ -161,7 +165,7 @@ func (c *conn) recheckSubscription(a *asked, before mqtt.Subscription) {
 func (c *conn) enter(a *asked) {
 	sub := a.call.Subscription
 	sess := c.client.sess
-	if _, existed := sess.Subscription(sub.Filter); !existed && sess.SubscriptionCount() >= c.limits.subscriptions {
+	if _, existed := sess.Subscription(sub.Filter); !existed && sess.SubscriptionCount() >= c.limits.Load().subscriptions {
 		a.keep, a.code = false, mqtt.QuotaExceeded
 		return
 	}
@@ -181,7 +185,7 @@ func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
 	calls := make([]hook.Call, len(p.Filters))
 	refs := make([]*hook.Call, len(p.Filters))
 	for i, f := range p.Filters {
-		calls[i] = hook.Call{Client: c.info, Subscription: mqtt.Subscription{Filter: c.mountFilter(f)}, User: p.User}
+		calls[i] = hook.Call{Client: c.client.info.Load(), Subscription: mqtt.Subscription{Filter: c.mountFilter(f)}, User: p.User}
 		refs[i] = &calls[i]
 	}
 	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointUnsubscribe) {

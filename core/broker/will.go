@@ -39,12 +39,22 @@ func (c *client) keepWill(w *hook.Will) {
 	c.will = w
 }
 
+// denyWill removes the will of a client that may not publish any more.
+func (c *client) denyWill() {
+	c.mu.Lock()
+	w := c.will
+	c.will = nil
+	c.mu.Unlock()
+	if w != nil {
+		c.b.dropped(c, w.Message, hook.CauseNotAuthorized)
+	}
+}
+
 // publishWill publishes a client's will through the hooks.
 func (b *Broker) publishWill(c *client, w *hook.Will) {
 	m := w.Message.Clone()
 	m.Created = time.Now()
-	b.publishInternal(c, m)
-	if b.hooks.Observes(hook.WillSent) {
+	if _, v := b.publishInternal(c, m); v.Action == hook.Pass && b.hooks.Observes(hook.WillSent) {
 		b.emit(c, &hook.Event{Kind: hook.WillSent, Message: m})
 	}
 }

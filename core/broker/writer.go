@@ -271,7 +271,7 @@ func (w *writer) screen() {
 	var list []screening
 	for i := range w.batch {
 		if o := &w.batch[i]; o.Kind == session.SendPublish && !o.Delivery.Screened {
-			list = append(list, screening{client: w.c.client, info: w.c.info, delivery: &o.Delivery})
+			list = append(list, screening{client: w.c.client, info: w.c.client.info.Load(), delivery: &o.Delivery})
 		}
 	}
 	if len(list) == 0 {
