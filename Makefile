@@ -96,6 +96,11 @@ bench: ## Run benchmarks into bin/bench.txt; OLD=FILE compares with an earlier r
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./... > bin/bench.txt || { cat bin/bench.txt; exit 1; }
 	$(call tool,benchstat) $(OLD) bin/bench.txt
 
+.PHONY: bench-peers
+bench-peers: ## Compare with other brokers into bin/bench-peers.md; PEERS="-scenarios pairs -runs 3" for less
+	$(GO) build -o bin/bench-peers ./internal/bench
+	bin/bench-peers $(PEERS)
+
 ## Checking
 
 .PHONY: lint

@@ -1,0 +1,103 @@
+package peer
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Programs builds the brokers that are written in Go, and finds the others.
+type Programs struct {
+	Root string // of this repository
+	Dir  string // where programs are built
+}
+
+// Null is a broker of this program itself: see its command null.
+func (p Programs) Null() (Broker, error) {
+	self, err := os.Executable()
+	return Broker{Name: "null", Command: func(_ string, addr netip.AddrPort) ([]string, error) {
+		return []string{self, "null", addr.String()}, nil
+	}}, err
+}
+
+// Gatehouse is this repository's broker. plugins are packages below
+// internal/bench that it runs; config is added to its configuration.
+func (p Programs) Gatehouse(name, config string, plugins ...string) (Broker, error) {
+	program, err := p.build("gatehouse", "", "./cmd/broker")
+	if err != nil {
+		return Broker{}, err
+	}
+	if len(plugins) > 0 {
+		config += "plugins:\n"
+	}
+	for _, plugin := range plugins {
+		path, err := p.build(plugin, "", "./internal/bench/"+plugin)
+		if err != nil {
+			return Broker{}, err
+		}
+		config += fmt.Sprintf("  %s:\n    path: %s\n    required: true\n", plugin, path)
+	}
+	return Broker{Name: name, Command: func(dir string, addr netip.AddrPort) ([]string, error) {
+		// The directory of sockets has a short path, whatever TMPDIR is.
+		file, err := write(dir, "broker.yaml", fmt.Sprintf("data_dir: %s/data\nrun_dir: %s/run\nlog: {level: warn}\n", dir, dir), config)
+		return []string{program, "serve", "--config", file, "--listen", "tcp://" + addr.String()}, err
+	}}, nil
+}
+
+// Mosquitto is the mosquitto on the PATH, with its own limits on queues taken
+// away.
+func (p Programs) Mosquitto() (Broker, error) {
+	program, err := exec.LookPath("mosquitto")
+	if err != nil {
+		if program, err = exec.LookPath("/usr/sbin/mosquitto"); err != nil {
+			return Broker{}, fmt.Errorf("mosquitto is not installed: %w", err)
+		}
+	}
+	return Broker{Name: "mosquitto", Command: func(dir string, addr netip.AddrPort) ([]string, error) {
+		file, err := write(dir, "mosquitto.conf", fmt.Sprintf("listener %d %s\n", addr.Port(), addr.Addr()),
+			"allow_anonymous true\nmax_queued_messages 0\nlog_type error\n")
+		return []string{program, "-c", file}, err
+	}}, nil
+}
+
+// Mochi is mochi-mqtt's broker as its own command runs it.
+func (p Programs) Mochi() (Broker, error) {
+	program, err := p.build("mochi", "mochi", "github.com/mochi-mqtt/server/v2/cmd")
+	return Broker{Name: "mochi", Command: func(_ string, addr netip.AddrPort) ([]string, error) {
+		return []string{program, "-tcp", addr.String(), "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
+	}}, err
+}
+
+// NATS is nats-server with its MQTT listener.
+func (p Programs) NATS() (Broker, error) {
+	program, err := p.build("nats-server", "nats", "github.com/nats-io/nats-server/v2")
+	return Broker{Name: "nats", Command: func(dir string, addr netip.AddrPort) ([]string, error) {
+		file, err := write(dir, "nats.conf", fmt.Sprintf("server_name: bench\nport: -1\njetstream { store_dir: %q }\nmqtt { host: %s, port: %d, max_ack_pending: 60000 }\n",
+			dir, addr.Addr(), addr.Port()))
+		return []string{program, "-c", file}, err
+	}}, err
+}
+
+// build compiles a command and returns its path. module names the folder under
+// internal/bench/peers whose go.mod says which version; none for our own.
+func (p Programs) build(name, module, pkg string) (string, error) {
+	out := filepath.Join(p.Dir, name)
+	args := []string{"build", "-o", out}
+	if module != "" {
+		args = append(args, "-modfile="+filepath.Join("internal", "bench", "peers", module, "go.mod"))
+	}
+	cmd := exec.Command("go", append(args, pkg)...)
+	cmd.Dir = p.Root
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, said)
+	}
+	return out, nil
+}
+
+func write(dir, name string, parts ...string) (string, error) {
+	file := filepath.Join(dir, name)
+	return file, os.WriteFile(file, []byte(strings.Join(parts, "")), 0o600)
+}
