@@ -183,6 +183,10 @@ func (s *script) user() []mqtt.UserProperty {
 	return make([]mqtt.UserProperty, s.below(8)*s.below(2))
 }
 
+// longestMutant is more than the broker takes, and keeps a script that says
+// what it said twice, again and again, from growing without bounds.
+const longestMutant = 8 << 10
+
 // mutate changes one byte of b, leaves some out, or says some twice.
 func (s *script) mutate(b []byte) []byte {
 	if len(b) == 0 {
@@ -200,7 +204,7 @@ func (s *script) mutate(b []byte) []byte {
 	default:
 		b = append(b, b[at:]...)
 	}
-	return b
+	return b[:min(len(b), longestMutant)]
 }
 
 // scripts are seeds that go through much of the broker; fuzzing varies them.
