@@ -3,6 +3,7 @@ package logfile
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"unicode/utf8"
 )
@@ -15,9 +16,18 @@ func parseKey(b []byte) (key, error) {
 		return k, nil
 	}
 	var k key
-	err := json.Unmarshal(b, &k)
-	return k, err
+	if err := json.Unmarshal(b, &k); err != nil {
+		return k, err
+	}
+	if k.Batch != [2]int{} && !bytes.HasPrefix(b, []byte(batchPrefix)) {
+		return k, errBatchNotFirst
+	}
+	return k, nil
 }
+
+// errBatchNotFirst: where compaction leaves lines of a batch out, it takes the
+// mark off the others, and finds it only at the beginning.
+var errBatchNotFirst = errors.New(`"batch" is not what it begins with`)
 
 // quickKey reads a key whose fields are in the order of the struct, without
 // space between them and without escapes in the topic.
