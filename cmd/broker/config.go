@@ -98,6 +98,9 @@ type policyConfig struct {
 	HoldFor       duration `yaml:"hold_for"`
 	HoldBytes     size     `yaml:"hold_bytes"`
 	MaxConcurrent int      `yaml:"max_concurrent"`
+
+	BreakerFailures int      `yaml:"breaker_failures"`
+	BreakerPause    duration `yaml:"breaker_pause"`
 }
 
 type observerConfig struct {
@@ -109,5 +112,6 @@ func (p policyConfig) policy() hook.Policy {
 	return hook.Policy{
 		Timeout: time.Duration(p.Timeout), OnError: hook.OnError(p.OnError), HoldFor: time.Duration(p.HoldFor),
 		HoldBytes: int64(p.HoldBytes), MaxConcurrent: p.MaxConcurrent,
+		BreakerFailures: p.BreakerFailures, BreakerPause: time.Duration(p.BreakerPause),
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
 )
@@ -100,10 +101,10 @@ func (cmd *pluginListCmd) Run(t *terminal) error {
 		return printJSON(t, res.Msg)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tLAST FAILURE")
+	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tBREAKER\tLAST FAILURE")
 	for _, p := range res.Msg.GetPlugins() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", p.GetName(), orDash(p.GetVersion()), stateName(p.GetState()),
-			age(p.GetSinceUnixNanos()), pid(p.GetPid()), p.GetRestarts(), failure(p))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.GetName(), orDash(p.GetVersion()), stateName(p.GetState()),
+			age(p.GetSinceUnixNanos()), pid(p.GetPid()), p.GetRestarts(), breakers(p), failure(p))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -165,6 +166,8 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 	for _, h := range p.GetHooks() {
 		fmt.Fprintf(w, "hook %s\tdecided %d, failed %d (%d timeouts), on error %s%s\n",
 			h.GetHook(), h.GetDecided(), h.GetFailed(), h.GetTimeouts(), orDash(h.GetOnError()), policyCounts(h))
+		fmt.Fprintf(w, "\trunning %d, from kept decisions %d, undeclared changes %d, breaker %s (opened %d times, kept back %d calls)\n",
+			h.GetRunning(), h.GetKept(), h.GetViolations(), orDash(h.GetBreaker()), h.GetBreakerOpened(), h.GetBreakerRejected())
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -183,6 +186,17 @@ func policyCounts(h *adminv1.HookCounters) string {
 		}
 	}
 	return b.String()
+}
+
+// breakers names the hooks whose circuit breaker is not closed.
+func breakers(p *adminv1.Plugin) string {
+	var list []string
+	for _, h := range p.GetHooks() {
+		if s := h.GetBreaker(); s != "" && s != hook.BreakerClosed.String() {
+			list = append(list, h.GetHook()+" "+s)
+		}
+	}
+	return orDash(strings.Join(list, ", "))
 }
 
 func stateName(s adminv1.PluginState) string {

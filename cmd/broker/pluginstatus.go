@@ -74,7 +74,8 @@ func countersOf(st *pluginhost.Status, c *hook.PointCount) *adminv1.HookCounters
 	}
 	h := &adminv1.HookCounters{
 		Hook: c.Point.String(), Decided: c.Decided, Failed: c.Failed, Timeouts: c.Timeouts, OnError: policy.String(),
-		Policy: make(map[string]uint64),
+		Policy: make(map[string]uint64), Violations: c.Violations, Running: c.Running,
+		Breaker: c.Breaker.String(), BreakerOpened: c.Opened, BreakerRejected: c.Rejected, Kept: c.Kept,
 	}
 	for _, p := range []struct {
 		name string

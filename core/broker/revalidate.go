@@ -48,7 +48,7 @@ func (c *conn) revalidate(ctx context.Context) error {
 		asking, cancel := context.WithCancel(ctx)
 		defer context.AfterFunc(c.ctx, cancel)()
 		defer cancel()
-		adm = c.b.hooks.Validate(asking, c.connect)
+		adm = c.b.hooks.Revalidate(asking, c.connect)
 	}
 	switch {
 	case c.ctx.Err() != nil:

@@ -32,6 +32,7 @@ type interceptorStage struct {
 	InterceptorEntry
 	interests []Interest
 	held      *atomic.Int64 // payload bytes held; shared by the entry's stages
+	slots     slots
 }
 
 func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
@@ -51,7 +52,10 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 				phase = BeforeAuthorization
 			}
 			if own[phase][in.Point] == nil {
-				own[phase][in.Point] = &interceptorStage{InterceptorEntry: e, held: held}
+				own[phase][in.Point] = &interceptorStage{
+					InterceptorEntry: e, held: held,
+					slots: newSlots(e.Policy.MaxConcurrent, defaultInterceptorConcurrency),
+				}
 				c.stages[phase][in.Point] = append(c.stages[phase][in.Point], own[phase][in.Point])
 			}
 			own[phase][in.Point].interests = append(own[phase][in.Point].interests, in)
@@ -201,6 +205,10 @@ func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Ba
 		defer s.held.Add(-size)
 	}
 	return s.Policy.attempt(ctx, s.Interceptor, defaultInterceptorTimeout, policy, pc, func(ctx context.Context) error {
+		if err := s.slots.enter(ctx); err != nil {
+			return err
+		}
+		defer s.slots.leave()
 		err := s.Interceptor.Intercept(ctx, b)
 		if err != nil {
 			restore(before, b)

@@ -2,15 +2,19 @@ package hook
 
 import "sync/atomic"
 
-// Counters count what became of the calls of one hook. All methods may be
+// Counters count what became of the calls of one hook, and hold its circuit
+// breakers, so that both outlive a change of the chain. All methods may be
 // called from many goroutines; the zero value is ready.
 type Counters struct {
 	points [NumPoints]pointCounters
 }
 
 type pointCounters struct {
-	decided, failed, timeouts, violations atomic.Uint64
-	policy                                [OnErrorDisconnect + 1]atomic.Uint64
+	decided, failed, timeouts, violations, kept, rejected atomic.Uint64
+
+	running atomic.Int64
+	breaker breaker
+	policy  [OnErrorDisconnect + 1]atomic.Uint64
 }
 
 // PointCount is a reading of the counters at one [Point].
@@ -24,6 +28,11 @@ type PointCount struct {
 	Passed     uint64 // failed calls that the policy let pass
 	Cut        uint64 // failed calls for which the policy ended the client
 	Held       uint64 // calls that had to wait for the hook, whatever followed
+	Kept       uint64 // calls that a kept decision answered
+	Running    int64  // calls that run now
+	Rejected   uint64 // calls that the open breaker kept from being made
+	Opened     uint64 // how often the breaker opened
+	Breaker    BreakerState
 }
 
 // Read returns the counters of the points at which anything was counted.
@@ -41,7 +50,11 @@ func (c *Counters) Read() []PointCount {
 			Passed:     pc.policy[OnErrorPass].Load(),
 			Cut:        pc.policy[OnErrorDisconnect].Load(),
 			Held:       pc.policy[OnErrorHold].Load(),
+			Kept:       pc.kept.Load(),
+			Running:    pc.running.Load(),
+			Rejected:   pc.rejected.Load(),
 		}
+		n.Breaker, n.Opened = pc.breaker.read()
 		if n != (PointCount{Point: n.Point}) {
 			out = append(out, n)
 		}

@@ -66,11 +66,21 @@ func NewHooks(log *slog.Logger) *Hooks {
 	return h
 }
 
-// SetValidators replaces the validators. They are asked in order.
+// SetValidators replaces the validators. They are asked in order. What was kept
+// of the decisions of one that stays, recognised by its name and its Counters,
+// is kept.
 func (h *Hooks) SetValidators(entries []ValidatorEntry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	old := *h.validators.Load()
 	stages := make([]*validatorStage, len(entries))
 	for i, e := range entries {
 		stages[i] = newValidatorStage(e)
+		for _, o := range old {
+			if o.Name == e.Name && o.Counters == e.Counters {
+				stages[i].keep = o.keep
+			}
+		}
 	}
 	h.validators.Store(&stages)
 }

@@ -54,9 +54,16 @@ type Policy struct {
 	// HoldBytes bounds the payload bytes held for all clients together. Zero
 	// means 64 MiB. A client that would exceed it is refused at once.
 	HoldBytes int64
-	// MaxConcurrent bounds the calls of a validator that run at once; more
-	// wait within their timeout. Zero means 256.
+	// MaxConcurrent bounds the calls that run at once, of an interceptor at
+	// each point; more wait within their timeout. A call of an interceptor is a
+	// batch. Zero means 256 for validators and 1,024 for interceptors.
 	MaxConcurrent int
+	// BreakerFailures is how many calls in a row may fail at a point before no
+	// more are made for BreakerPause and OnError decides at once; then one call
+	// shows whether it goes on like that. Zero means 10, negative never.
+	BreakerFailures int
+	// BreakerPause is how long the hook is left alone. Zero means 5 s.
+	BreakerPause time.Duration
 	// Idempotent: a call whose answer was lost may be made again.
 	Idempotent bool
 }

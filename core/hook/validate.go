@@ -13,11 +13,12 @@ import (
 )
 
 const (
-	defaultValidatorTimeout     = 2 * time.Second
-	defaultInterceptorTimeout   = 200 * time.Millisecond
-	defaultHoldFor              = 5 * time.Second
-	defaultHoldBytes            = 64 << 20
-	defaultValidatorConcurrency = 256
+	defaultValidatorTimeout       = 2 * time.Second
+	defaultInterceptorTimeout     = 200 * time.Millisecond
+	defaultHoldFor                = 5 * time.Second
+	defaultHoldBytes              = 64 << 20
+	defaultValidatorConcurrency   = 256
+	defaultInterceptorConcurrency = 1024
 
 	// holdRetryPause keeps a hook that says it is ready and fails at once from
 	// being called in a tight loop while a client is held.
@@ -50,25 +51,40 @@ type Admission struct {
 
 type validatorStage struct {
 	ValidatorEntry
-	slots chan struct{} // bounds concurrent calls
+	slots slots
+	keep  *keeper
 }
 
 func newValidatorStage(e ValidatorEntry) *validatorStage {
 	if e.Counters == nil {
 		e.Counters = new(Counters)
 	}
-	n := e.Policy.MaxConcurrent
-	if n <= 0 {
-		n = defaultValidatorConcurrency
+	return &validatorStage{
+		ValidatorEntry: e, slots: newSlots(e.Policy.MaxConcurrent, defaultValidatorConcurrency), keep: newKeeper(),
 	}
-	return &validatorStage{ValidatorEntry: e, slots: make(chan struct{}, n)}
 }
 
 // Validate asks the validators in order. It never fails: an Admission always
 // says what to do. Without validators everyone is admitted; if all abstain the
 // client is refused; any denial ends it.
+//
+// A decision that its validator lets be kept may be an earlier one about the
+// same CONNECT, or be shared by clients who connect at the same time.
 func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
 	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) { return s.validate(ctx, c) })
+}
+
+// Revalidate is [Hooks.Validate] for a client that is connected: every
+// validator decides anew, and that is what is kept from now on.
+func (h *Hooks) Revalidate(ctx context.Context, c *Connect) *Admission {
+	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) {
+		g := generation(s.Validator)
+		d, err := s.call(ctx, func(ctx context.Context) (*Decision, error) { return s.ask(ctx, c) })
+		if err == nil {
+			s.keep.renew(c, g, d)
+		}
+		return d, err
+	})
 }
 
 // check returns what makes a decision unusable.
@@ -125,21 +141,23 @@ func (a *Admission) merge(d *Decision) {
 	}
 }
 
-// validate makes one call under the stage's policy, with holding.
+// validate returns a decision that was kept, or asks for one.
 func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, error) {
+	g := generation(s.Validator)
+	if d := s.keep.find(c, g); d != nil {
+		s.Counters.points[PointConnect].kept.Add(1)
+		return d, nil
+	}
+	return s.call(ctx, func(ctx context.Context) (*Decision, error) {
+		return s.keep.ask(ctx, c, g, func() (*Decision, error) { return s.ask(ctx, c) })
+	})
+}
+
+// call asks under the stage's policy, with holding.
+func (s *validatorStage) call(ctx context.Context, ask func(context.Context) (*Decision, error)) (d *Decision, err error) {
 	pc := &s.Counters.points[PointConnect]
-	var d *Decision
-	err := s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) error {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for a free slot: %w", ErrTimeout)
-		}
-		var err error
-		if d, err = s.Validator.Validate(ctx, c); err == nil {
-			err = d.check()
-		}
+	err = s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) error {
+		d, err = ask(ctx)
 		return err
 	})
 	if err != nil {
@@ -147,6 +165,19 @@ func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, e
 	}
 	pc.decided.Add(1)
 	return d, nil
+}
+
+// ask makes one call.
+func (s *validatorStage) ask(ctx context.Context, c *Connect) (*Decision, error) {
+	if err := s.slots.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.slots.leave()
+	d, err := s.Validator.Validate(ctx, c)
+	if err == nil {
+		err = d.check()
+	}
+	return d, err
 }
 
 func (s *validatorStage) onError() OnError {
@@ -176,14 +207,22 @@ func (s *validatorStage) applyPolicy(adm *Admission, err error) (goOn bool) {
 
 // attempt calls f until it decides or the policy is at its end: once, or, when
 // calls are held, as often as the hook can be called again within HoldFor.
-// hook is asked whether it is a [Waiter].
+// hook is asked whether it is a [Waiter] and [Generational].
 func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) error {
 	if p.Timeout != 0 {
 		timeout = p.Timeout
 	}
 	var holdUntil time.Time
 	for {
+		g := generation(hook)
+		if !pc.breaker.admit(g) {
+			pc.rejected.Add(1)
+			return ErrOpen
+		}
+		pc.running.Add(1)
 		err := callWithin(ctx, timeout, f)
+		pc.running.Add(-1)
+		pc.breaker.report(ctx, p, g, err)
 		if err == nil {
 			return nil
 		}

@@ -32,6 +32,8 @@ type binding struct {
 	coalescer *coalescer // nil if the plugin has no stream for interception
 	tap       *tapStream // nil if it has none for events
 
+	generation uint64 // another number for every binding of the slot, never 0
+
 	mu     sync.Mutex // guards the fields below
 	ended  bool
 	nextID uint64

@@ -13,9 +13,13 @@ import (
 type interceptorFacade struct{ set *facades }
 
 var (
-	_ hook.Interceptor = (*interceptorFacade)(nil)
-	_ hook.Waiter      = (*interceptorFacade)(nil)
+	_ hook.Interceptor  = (*interceptorFacade)(nil)
+	_ hook.Waiter       = (*interceptorFacade)(nil)
+	_ hook.Generational = (*interceptorFacade)(nil)
 )
+
+// Generation changes with the plugin's process.
+func (f *interceptorFacade) Generation() uint64 { return f.set.generation() }
 
 // WaitReady waits until the plugin is there.
 func (f *interceptorFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }

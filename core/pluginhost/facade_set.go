@@ -26,6 +26,8 @@ type facades struct {
 	observes   observeStats
 	illegal    atomic.Uint64 // illegal answers to single calls
 
+	generations atomic.Uint64 // bindings so far
+
 	validator   *validatorFacade
 	interceptor *interceptorFacade
 	observer    *observerFacade
@@ -51,6 +53,7 @@ func (f *facades) bind(in *instance) error {
 		return err
 	}
 	b := newBinding(in, newPayloadPlan(list))
+	b.generation = f.generations.Add(1)
 	if in.init.GetCapabilities().GetInterceptStream() {
 		b.coalescer = newCoalescer(in.conn, &f.intercepts, func(cause error, inARow int) { f.fault(in, cause, inARow) })
 		b.coalescer.start()
@@ -101,6 +104,16 @@ func (f *facades) current() (*binding, error) {
 		}
 	}
 	return nil, f.slot.unavailable(errGone)
+}
+
+// generation tells apart what the plugin was and what it is; see
+// [hook.Generational].
+func (f *facades) generation() uint64 {
+	b, err := f.current()
+	if err != nil {
+		return 0
+	}
+	return b.generation
 }
 
 // counted counts an illegal answer to a single call. Those that broke a stream

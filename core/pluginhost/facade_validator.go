@@ -16,9 +16,13 @@ type validatorFacade struct {
 }
 
 var (
-	_ hook.Validator = (*validatorFacade)(nil)
-	_ hook.Waiter    = (*validatorFacade)(nil)
+	_ hook.Validator    = (*validatorFacade)(nil)
+	_ hook.Waiter       = (*validatorFacade)(nil)
+	_ hook.Generational = (*validatorFacade)(nil)
 )
+
+// Generation changes with the plugin's process.
+func (f *validatorFacade) Generation() uint64 { return f.set.generation() }
 
 // WaitReady waits until the plugin is there.
 func (f *validatorFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }

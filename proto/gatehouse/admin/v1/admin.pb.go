@@ -435,7 +435,19 @@ type HookCounters struct {
 	// Failed calls by what the policy did: "refuse", "pass", "disconnect".
 	Policy map[string]uint64 `protobuf:"bytes,5,rep,name=policy,proto3" json:"policy,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	// The policy in force.
-	OnError       string `protobuf:"bytes,6,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
+	OnError string `protobuf:"bytes,6,opt,name=on_error,json=onError,proto3" json:"on_error,omitempty"`
+	// Calls with a change that the plugin had not declared.
+	Violations uint64 `protobuf:"varint,7,opt,name=violations,proto3" json:"violations,omitempty"`
+	// Calls that run now.
+	Running int64 `protobuf:"varint,8,opt,name=running,proto3" json:"running,omitempty"`
+	// State of the circuit breaker: "closed", "open" or "half-open".
+	Breaker string `protobuf:"bytes,9,opt,name=breaker,proto3" json:"breaker,omitempty"`
+	// How often it has opened.
+	BreakerOpened uint64 `protobuf:"varint,10,opt,name=breaker_opened,json=breakerOpened,proto3" json:"breaker_opened,omitempty"`
+	// Calls that were not made because it was open.
+	BreakerRejected uint64 `protobuf:"varint,11,opt,name=breaker_rejected,json=breakerRejected,proto3" json:"breaker_rejected,omitempty"`
+	// Calls that were answered by a decision that was kept.
+	Kept          uint64 `protobuf:"varint,12,opt,name=kept,proto3" json:"kept,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +522,48 @@ func (x *HookCounters) GetOnError() string {
 		return x.OnError
 	}
 	return ""
+}
+
+func (x *HookCounters) GetViolations() uint64 {
+	if x != nil {
+		return x.Violations
+	}
+	return 0
+}
+
+func (x *HookCounters) GetRunning() int64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *HookCounters) GetBreaker() string {
+	if x != nil {
+		return x.Breaker
+	}
+	return ""
+}
+
+func (x *HookCounters) GetBreakerOpened() uint64 {
+	if x != nil {
+		return x.BreakerOpened
+	}
+	return 0
+}
+
+func (x *HookCounters) GetBreakerRejected() uint64 {
+	if x != nil {
+		return x.BreakerRejected
+	}
+	return 0
+}
+
+func (x *HookCounters) GetKept() uint64 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
 }
 
 // ListPluginsRequest asks for all plugins.
@@ -718,14 +772,23 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x06stderr\x18\r \x03(\tR\x06stderr\x126\n" +
 	"\x05hooks\x18\x0e \x03(\v2 .gatehouse.admin.v1.HookCountersR\x05hooks\x12\x16\n" +
 	"\x06health\x18\x0f \x01(\tR\x06health\x12\x14\n" +
-	"\x05order\x18\x10 \x01(\x05R\x05order\"\x8c\x02\n" +
+	"\x05order\x18\x10 \x01(\x05R\x05order\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
 	"\x06failed\x18\x03 \x01(\x04R\x06failed\x12\x1a\n" +
 	"\btimeouts\x18\x04 \x01(\x04R\btimeouts\x12D\n" +
 	"\x06policy\x18\x05 \x03(\v2,.gatehouse.admin.v1.HookCounters.PolicyEntryR\x06policy\x12\x19\n" +
-	"\bon_error\x18\x06 \x01(\tR\aonError\x1a9\n" +
+	"\bon_error\x18\x06 \x01(\tR\aonError\x12\x1e\n" +
+	"\n" +
+	"violations\x18\a \x01(\x04R\n" +
+	"violations\x12\x18\n" +
+	"\arunning\x18\b \x01(\x03R\arunning\x12\x18\n" +
+	"\abreaker\x18\t \x01(\tR\abreaker\x12%\n" +
+	"\x0ebreaker_opened\x18\n" +
+	" \x01(\x04R\rbreakerOpened\x12)\n" +
+	"\x10breaker_rejected\x18\v \x01(\x04R\x0fbreakerRejected\x12\x12\n" +
+	"\x04kept\x18\f \x01(\x04R\x04kept\x1a9\n" +
 	"\vPolicyEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\x14\n" +
