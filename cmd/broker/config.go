@@ -49,6 +49,8 @@ type limitsConfig struct {
 	Sessions               int      `yaml:"sessions"`
 	RetainedMessages       int      `yaml:"retained_messages"`
 	RetainedBytes          size     `yaml:"retained_bytes"`
+	SharedKeys             int      `yaml:"shared_keys"`
+	SharedBytes            size     `yaml:"shared_bytes"`
 	SubscriptionsPerClient int      `yaml:"subscriptions_per_client"`
 	FiltersPerPacket       int      `yaml:"filters_per_packet"`
 	MaxQoS                 *uint8   `yaml:"max_qos"`

@@ -193,7 +193,7 @@ func (l *limitsConfig) check() error {
 		"client_id_length": l.ClientIDLength, "user_properties": l.UserProperties, "topic_levels": l.TopicLevels,
 		"connections": l.Connections, "sessions": l.Sessions, "retained_messages": l.RetainedMessages,
 		"subscriptions_per_client": l.SubscriptionsPerClient, "filters_per_packet": l.FiltersPerPacket,
-		"queue_messages": l.QueueMessages,
+		"queue_messages": l.QueueMessages, "shared_keys": l.SharedKeys,
 	} {
 		if n < 0 {
 			return &misplaced{"$.limits." + key, "a limit cannot be negative"}

@@ -51,6 +51,8 @@ func (l *limitsConfig) limits() broker.Limits {
 		Sessions:               l.Sessions,
 		RetainedMessages:       l.RetainedMessages,
 		RetainedBytes:          int(l.RetainedBytes),
+		SharedKeys:             l.SharedKeys,
+		SharedBytes:            int(l.SharedBytes),
 		SubscriptionsPerClient: l.SubscriptionsPerClient,
 		FiltersPerPacket:       l.FiltersPerPacket,
 		KeepAlive:              seconds16(l.KeepAlive),

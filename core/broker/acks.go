@@ -39,9 +39,14 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 	return nil
 }
 
-// receipt tells observers that a receiver has acknowledged a message.
+// receipt tells whoever waits, and observers, that a receiver has acknowledged a
+// message.
 func (c *conn) receipt(d mqtt.Delivery, complete bool, code mqtt.ReasonCode) {
-	if complete && d.Message != nil && c.b.hooks.Observes(hook.Acknowledged) {
+	if !complete || d.Message == nil {
+		return
+	}
+	c.client.receipts.acknowledged(d.Message, code)
+	if c.b.hooks.Observes(hook.Acknowledged) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Acknowledged, Message: d.Message, Code: code})
 	}
 }

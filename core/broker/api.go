@@ -3,83 +3,42 @@ package broker
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
-	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
-// ErrUnknownClient is returned for a client identifier without the connection
-// or session that a call needs.
-var ErrUnknownClient = errors.New("there is no such client")
-
-// Refusal is why a message of the server API went nowhere: an interceptor, or
-// the retained store, did not let it pass.
-type Refusal struct {
-	Code   mqtt.ReasonCode
-	Reason string
-	By     string // the interceptor's name
-}
-
-// Error tells the code and the reason.
-func (r *Refusal) Error() string {
-	s := "refused: " + r.Code.String()
-	if r.By != "" {
-		s = r.By + " " + s
-	}
-	if r.Reason != "" {
-		s += " (" + r.Reason + ")"
-	}
-	return s
-}
-
-// Publish takes a message through the interceptors, the retained store and to
-// the subscribers, as if a client had published it, and returns the number of
-// sessions that it was queued for. Topic is the broker's own, mountpoints
-// included. Origin and Created are filled if they are zero; m must not be
-// changed afterwards. The error says what is wrong with m, or is a *Refusal.
-func (b *Broker) Publish(m *mqtt.Message) (receivers int, err error) {
-	if err := checkMessage(m); err != nil {
-		return 0, err
-	}
-	c := m.Clone()
-	if c.Created.IsZero() {
-		c.Created = time.Now()
-	}
-	if c.Origin == mqtt.FromClient {
-		c.Origin = mqtt.FromServer
-	}
-	n, v := b.publishInternal(nil, c)
-	switch v.Action {
-	case hook.Refuse, hook.Disconnect:
-		return 0, &Refusal{Code: v.Code, Reason: v.Reason, By: v.By}
-	default:
-		return n, nil
-	}
-}
-
-func checkMessage(m *mqtt.Message) error {
-	if err := topic.ValidateName(m.Topic); err != nil {
-		return fmt.Errorf("topic %q: %w", m.Topic, err)
-	}
-	if strings.HasPrefix(m.Topic, sysPrefix) {
-		return fmt.Errorf("topic %q: the broker alone publishes there", m.Topic)
-	}
-	if !m.QoS.Valid() {
-		return fmt.Errorf("QoS %d: it is 0, 1 or 2", m.QoS)
-	}
-	return nil
-}
+// Errors of the server API; what a call returns may wrap one of them.
+var (
+	// ErrUnknownClient: the client identifier has not the connection or session
+	// that the call needs.
+	ErrUnknownClient = errors.New("there is no such client")
+	// ErrInvalid: what was handed over is not legal.
+	ErrInvalid = errors.New("not valid")
+	// ErrQuota: it would exceed a bound of the broker's.
+	ErrQuota = errors.New("quota exceeded")
+)
 
 // Clients is the part of the server API that is about connections.
 type Clients struct{ b *Broker }
 
 // Clients returns the API of connections.
 func (b *Broker) Clients() Clients { return Clients{b} }
+
+// Pause lets no new connections in until Resume; those that exist go on. A
+// connection that is made meanwhile is closed without a word.
+func (a Clients) Pause() { a.b.pause(true) }
+
+// Resume ends Pause.
+func (a Clients) Resume() { a.b.pause(false) }
+
+func (b *Broker) pause(paused bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused = paused
+}
 
 // ClientStatus describes a connected client.
 type ClientStatus struct {
@@ -113,6 +72,7 @@ type Disconnection struct {
 	Code            mqtt.ReasonCode // zero means AdministrativeAction
 	Reason          string
 	ServerReference string
+	User            []mqtt.UserProperty
 	// ConnectionID, if not zero, restricts it to one connection of the client.
 	ConnectionID uint64
 	// DiscardWill keeps the will from being published.
@@ -134,7 +94,7 @@ func (a Clients) Disconnect(id string, d Disconnection) error {
 		cl.keepWill(nil)
 	}
 	c.end(ending{
-		kind: hook.ByServer, code: disconnectCode(d.Code), reason: d.Reason, serverReference: d.ServerReference,
+		kind: hook.ByServer, code: disconnectCode(d.Code), reason: d.Reason, serverReference: d.ServerReference, user: d.User,
 	})
 	return nil
 }

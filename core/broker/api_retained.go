@@ -2,12 +2,18 @@ package broker
 
 import (
 	"cmp"
+	"container/heap"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 // Retained is the part of the server API that is about retained messages.
@@ -18,12 +24,12 @@ func (b *Broker) Retained() Retained { return Retained{b} }
 
 // List returns up to limit retained messages (at least 1) that match a filter
 // and whose topic is above after, in order of topic. An empty filter matches
-// every topic. $SYS is not among them.
-func (a Retained) List(filter, after string, limit int) []*mqtt.Message {
-	var all []*mqtt.Message
+// every topic. $SYS is not among them. The error wraps ErrInvalid.
+func (a Retained) List(filter, after string, limit int) ([]*mqtt.Message, error) {
+	found := lowest{limit: max(1, limit)}
 	collect := func(m *mqtt.Message) bool {
 		if after == "" || m.Topic > after {
-			all = append(all, m)
+			found.add(m)
 		}
 		return true
 	}
@@ -31,10 +37,47 @@ func (a Retained) List(filter, after string, limit int) []*mqtt.Message {
 	if filter == "" {
 		a.b.retained.All(now, collect)
 	} else {
+		if err := topic.ValidateFilter(filter); err != nil {
+			return nil, fmt.Errorf("%w: filter %q: %w", ErrInvalid, filter, err)
+		}
 		a.b.retained.Match(filter, now, collect)
 	}
-	slices.SortFunc(all, func(x, y *mqtt.Message) int { return cmp.Compare(x.Topic, y.Topic) })
-	return all[:min(len(all), max(1, limit))]
+	slices.SortFunc(found.messages, compareTopics)
+	return found.messages, nil
+}
+
+func compareTopics(x, y *mqtt.Message) int { return cmp.Compare(x.Topic, y.Topic) }
+
+// lowest keeps the messages with the lowest topics: a page of few out of many
+// takes the room of the few. It is a heap with the highest on top.
+type lowest struct {
+	limit    int
+	messages []*mqtt.Message
+}
+
+func (l *lowest) add(m *mqtt.Message) {
+	if len(l.messages) < l.limit {
+		heap.Push(l, m)
+	} else if m.Topic < l.messages[0].Topic {
+		l.messages[0] = m
+		heap.Fix(l, 0)
+	}
+}
+
+// Len, Less, Swap, Push and Pop make it a [heap.Interface].
+func (l *lowest) Len() int           { return len(l.messages) }
+func (l *lowest) Less(i, j int) bool { return l.messages[i].Topic > l.messages[j].Topic }
+func (l *lowest) Swap(i, j int)      { l.messages[i], l.messages[j] = l.messages[j], l.messages[i] }
+
+// Push appends x, a *mqtt.Message.
+func (l *lowest) Push(x any) { l.messages = append(l.messages, x.(*mqtt.Message)) }
+
+// Pop takes the last one.
+func (l *lowest) Pop() any {
+	last := len(l.messages) - 1
+	m := l.messages[last]
+	l.messages = l.messages[:last]
+	return m
 }
 
 // Get returns the retained message of a topic; false if there is none.
@@ -43,31 +86,40 @@ func (a Retained) Get(name string) (*mqtt.Message, bool) {
 }
 
 // Put stores a retained message without publishing it; an empty payload removes
-// what its topic has. It returns when the store has it. The error says what is
-// wrong with m, or is the store's, or ctx's.
-func (a Retained) Put(ctx context.Context, m *mqtt.Message) error {
-	if err := checkMessage(m); err != nil {
-		return err
-	}
-	c := m.Clone()
-	c.Retain = true
-	if c.Created.IsZero() {
-		c.Created = time.Now()
-	}
-	revision, err := a.b.setRetained(c)
+// what its topic has. It returns when the store has it, with its revision.
+// Interceptors are not asked. The error wraps ErrInvalid or ErrQuota, or is a
+// *Refusal as Publish returns it, the store's, or ctx's.
+func (a Retained) Put(ctx context.Context, m *mqtt.Message) (revision uint64, err error) {
+	c, err := a.b.made(ctx, m)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return a.b.retained.Wait(ctx, revision)
+	c.Retain = true
+	revision, err = a.b.setRetained(c)
+	if errors.Is(err, retain.ErrQuota) {
+		return 0, fmt.Errorf("%w: %w", ErrQuota, err)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return revision, a.b.retained.Wait(ctx, revision)
 }
 
 // Delete removes the retained messages that match a filter, or that of one
 // topic, and returns how many those were. It returns when the store has
-// followed. The error is the store's, or ctx's.
+// followed. The error wraps ErrInvalid, or is the store's, or ctx's.
 func (a Retained) Delete(ctx context.Context, filter string) (deleted int, err error) {
 	names := []string{filter}
 	if strings.ContainsAny(filter, "+#") {
 		names = nil
+		err = topic.ValidateFilter(filter)
+	} else {
+		err = topic.ValidateName(filter)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: filter %q: %w", ErrInvalid, filter, err)
+	}
+	if names == nil {
 		a.b.retained.Match(filter, time.Now(), func(m *mqtt.Message) bool {
 			names = append(names, m.Topic)
 			return true
@@ -82,10 +134,35 @@ func (a Retained) Delete(ctx context.Context, filter string) (deleted int, err e
 		last = max(last, revision)
 		if existed {
 			deleted++
+			a.cleared(ctx, name)
 		}
 	}
 	if deleted == 0 {
 		return 0, nil
 	}
 	return deleted, a.b.retained.Wait(ctx, last)
+}
+
+// cleared tells observers that a topic has no retained message any more.
+func (a Retained) cleared(ctx context.Context, name string) {
+	if a.b.hooks.Observes(hook.RetainedCleared) {
+		a.b.emit(nil, &hook.Event{Kind: hook.RetainedCleared, Message: &mqtt.Message{
+			Topic: name, Retain: true, Origin: mqtt.FromServer, Created: time.Now(), Hops: hook.InHandOf(ctx).NextHops(),
+		}})
+	}
+}
+
+// Clear removes all retained messages but $SYS and returns how many those were.
+// It returns when the store has followed. Observers are told once, without a
+// message. The error is the store's, or ctx's.
+func (a Retained) Clear(ctx context.Context) (deleted int, err error) {
+	deleted = a.b.retained.Len()
+	revision, err := a.b.retained.Clear()
+	if err != nil {
+		return 0, err
+	}
+	if a.b.hooks.Observes(hook.RetainedCleared) {
+		a.b.emit(nil, &hook.Event{Kind: hook.RetainedCleared, Reason: "all"})
+	}
+	return deleted, a.b.retained.Wait(ctx, revision)
 }

@@ -1,13 +1,14 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
-	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // Sessions is the part of the server API that is about sessions, connected or
@@ -46,9 +47,14 @@ func (a Sessions) Get(id string) (SessionStatus, bool) {
 	return cl.session(), true
 }
 
-// Delete ends a session and, before that, its connection. The error is
+// Delete ends a session and, before that, its connection. A hook that calls with
+// the context that it got is not waited for by the connection's end: Delete then
+// returns at once, and the session ends when the connection does. The error is
 // ErrUnknownClient, or ctx's if the connection does not end in time.
 func (a Sessions) Delete(ctx context.Context, id string) error {
+	if hook.InHandOf(ctx).IsOpen() {
+		return a.deleteSoon(id)
+	}
 	unlock, err := a.b.clients.lock(ctx, id)
 	if err != nil {
 		return err
@@ -59,7 +65,7 @@ func (a Sessions) Delete(ctx context.Context, id string) error {
 		return ErrUnknownClient
 	}
 	if c := cl.current(); c != nil {
-		c.end(ending{kind: hook.ByServer, code: mqtt.AdministrativeAction, reason: "the session was deleted"})
+		c.end(deleted)
 		select {
 		case <-c.done:
 		case <-ctx.Done():
@@ -70,6 +76,30 @@ func (a Sessions) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
+var deleted = ending{kind: hook.ByServer, code: mqtt.AdministrativeAction, reason: "the session was deleted"}
+
+// deleteSoon ends a session without waiting for anything.
+func (a Sessions) deleteSoon(id string) error {
+	cl := a.b.clients.get(id)
+	if cl == nil {
+		return ErrUnknownClient
+	}
+	cl.mu.Lock()
+	c := cl.conn
+	cl.expiry = 0
+	if c == nil {
+		if cl.timer != nil {
+			cl.timer.Stop()
+		}
+		cl.timer = time.AfterFunc(0, cl.timeUp)
+	}
+	cl.mu.Unlock()
+	if c != nil {
+		c.end(deleted)
+	}
+	return nil
+}
+
 // ClearQueue drops what is queued for a session, what is in flight apart, and
 // returns how many messages those were. The error is ErrUnknownClient.
 func (a Sessions) ClearQueue(id string) (dropped int, err error) {
@@ -77,46 +107,54 @@ func (a Sessions) ClearQueue(id string) (dropped int, err error) {
 	if cl == nil {
 		return 0, ErrUnknownClient
 	}
-	n := cl.sess.Clear()
-	a.b.stats.dropped(hook.CauseSession, n)
-	return n, nil
+	all := cl.sess.Clear()
+	for _, d := range all {
+		a.b.dropped(cl, d.Message, hook.CauseSession)
+	}
+	return len(all), nil
 }
 
-// Enqueue puts a message into one session's queue, past subscriptions and
-// publish hooks; deliver hooks have their say. Topic is the broker's own,
-// mountpoint included. It reports whether the message was queued. The error is
-// ErrUnknownClient or says what is wrong with m.
-func (a Sessions) Enqueue(id string, m *mqtt.Message) (queued bool, err error) {
-	if err := checkMessage(m); err != nil {
-		return false, err
-	}
+// Bounds of what the server API may put into a session's items.
+const (
+	maxItems     = 256
+	maxItemBytes = 64 << 10
+)
+
+// UpdateItems sets items of a session and removes others, and returns all as
+// they then are; they must not be changed. Every later hook sees them, until the
+// validators decide about the client anew. The error is ErrUnknownClient, or
+// wraps ErrQuota: up to 256 items and 64 KiB of names and values; then nothing
+// has changed.
+func (a Sessions) UpdateItems(id string, set map[string][]byte, remove ...string) (map[string][]byte, error) {
 	cl := a.b.clients.get(id)
 	if cl == nil {
-		return false, ErrUnknownClient
+		return nil, ErrUnknownClient
 	}
-	c := m.Clone()
-	if c.Created.IsZero() {
-		c.Created = time.Now()
+	cl.mu.Lock()
+	defer cl.mu.Unlock()
+	old := cl.info.Load()
+	if old == nil {
+		return nil, ErrUnknownClient // its first connection is not there yet
 	}
-	if c.Origin == mqtt.FromClient {
-		c.Origin = mqtt.FromServer
+	items := make(map[string][]byte, len(old.Items)+len(set))
+	maps.Copy(items, old.Items)
+	for _, name := range remove {
+		delete(items, name)
 	}
-	d := mqtt.Delivery{Message: c, QoS: c.QoS}
-	if cl.Online() && a.b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
-		a.b.screen([]screening{{client: cl, info: cl.info.Load(), delivery: &d}})
-		if d.Message == nil {
-			return false, nil
-		}
+	for name, value := range set {
+		items[name] = bytes.Clone(value)
 	}
-	outcome, drops := cl.sess.Enqueue(d, c.Created)
-	for i := range drops {
-		a.b.dropped(cl, drops[i].Delivery.Message, causeOf(drops[i].Cause))
+	size := 0
+	for name, value := range items {
+		size += len(name) + len(value)
 	}
-	queued = outcome == session.Queued || outcome == session.DroppedOldest
-	if !queued {
-		a.b.dropped(cl, c, causeOf(outcome))
+	if len(items) > maxItems || size > maxItemBytes {
+		return nil, fmt.Errorf("%w: the session would have %d items of %d bytes", ErrQuota, len(items), size)
 	}
-	return queued, nil
+	info := *old
+	info.Items = items
+	cl.info.Store(&info)
+	return items, nil
 }
 
 func (c *client) session() SessionStatus {

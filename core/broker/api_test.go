@@ -24,17 +24,17 @@ func TestServerPublish(t *testing.T) {
 	})
 	sub := b.Connect("sub")
 	sub.Subscribe(1, "#")
-	if n, err := b.Publish(&mqtt.Message{Topic: "t", Payload: []byte("x"), QoS: 1}); n != 1 || err != nil {
-		t.Errorf("got %d, %v", n, err)
+	if p, err := b.Publish(t.Context(), &mqtt.Message{Topic: "t", Payload: []byte("x"), QoS: 1}); p.Receivers != 1 || err != nil {
+		t.Errorf("got %+v, %v", p, err)
 	}
 	sub.ExpectMessage("t", "x")
 	var refusal *broker.Refusal
-	if _, err := b.Publish(&mqtt.Message{Topic: "refuse"}); !errors.As(err, &refusal) || refusal.Code != mqtt.QuotaExceeded ||
+	if _, err := b.Publish(t.Context(), &mqtt.Message{Topic: "refuse"}); !errors.As(err, &refusal) || refusal.Code != mqtt.QuotaExceeded ||
 		err.Error() != "rules refused: quota exceeded (full)" {
 		t.Errorf("got %v", err)
 	}
 	for name, want := range map[string]string{"": "topic", "a/+": "topic", "$SYS/x": "broker alone"} {
-		if _, err := b.Publish(&mqtt.Message{Topic: name}); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := b.Publish(t.Context(), &mqtt.Message{Topic: name}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
@@ -103,11 +103,11 @@ func TestSessions(t *testing.T) {
 	c := b.Connect("c", brokertest.Resume)
 	c.Subscribe(1, "q")
 	c.Disconnect()
-	if _, err := b.Publish(&mqtt.Message{Topic: "q", QoS: 1}); err != nil {
+	if _, err := b.Publish(t.Context(), &mqtt.Message{Topic: "q", QoS: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if queued, err := b.Sessions().Enqueue("c", &mqtt.Message{Topic: "direct", Payload: []byte("d"), QoS: 1}); !queued || err != nil {
-		t.Errorf("got %v, %v", queued, err)
+	if e, err := b.Sessions().Enqueue(t.Context(), "c", &mqtt.Message{Topic: "direct", Payload: []byte("d"), QoS: 1}); !e.Queued || e.Sent || err != nil {
+		t.Errorf("got %+v, %v", e, err)
 	}
 	s, ok := b.Sessions().Get("c")
 	if !ok || s.Connected || s.Pending != 2 || s.Expiry != time.Hour || len(s.Subscriptions) != 1 || s.Disconnected.IsZero() {
@@ -118,7 +118,7 @@ func TestSessions(t *testing.T) {
 	}
 	c = b.Connect("c", brokertest.Resume)
 	c.ExpectNothing()
-	if _, err := b.Sessions().Enqueue("c", &mqtt.Message{Topic: "direct", Payload: []byte("d"), QoS: 2}); err != nil {
+	if _, err := b.Sessions().Enqueue(t.Context(), "c", &mqtt.Message{Topic: "direct", Payload: []byte("d"), QoS: 2}); err != nil {
 		t.Error(err)
 	}
 	c.ExpectMessage("direct", "d")
@@ -137,13 +137,17 @@ func TestSessions(t *testing.T) {
 func TestRetainedAPI(t *testing.T) {
 	b := brokertest.Start(t, broker.Options{})
 	for _, name := range []string{"a/1", "a/2", "b", "$x/y"} {
-		if err := b.Retained().Put(t.Context(), &mqtt.Message{Topic: name, Payload: []byte(name)}); err != nil {
+		if _, err := b.Retained().Put(t.Context(), &mqtt.Message{Topic: name, Payload: []byte(name)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	names := func(filter, after string, limit int) string {
 		var s []string
-		for _, m := range b.Retained().List(filter, after, limit) {
+		list, err := b.Retained().List(filter, after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list {
 			s = append(s, m.Topic)
 		}
 		return strings.Join(s, " ")

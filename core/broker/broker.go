@@ -33,6 +33,7 @@ type Broker struct {
 	limits   Limits
 	decoding packet.Limits // shared by all decoders
 	version  string
+	shared   Shared
 
 	checkFormat  bool
 	responseInfo string
@@ -46,6 +47,7 @@ type Broker struct {
 
 	mu        sync.Mutex // guards the fields below
 	closed    bool
+	paused    bool // no new connections, by the server API
 	listeners map[listener.Listener]struct{}
 	conns     map[*conn]struct{}
 	wg        sync.WaitGroup // connection goroutines
@@ -76,6 +78,7 @@ func New(o Options) *Broker {
 		b.router = router.New(router.Options{})
 	}
 	or(&b.sysEvery, 10*time.Second)
+	b.shared.maxKeys, b.shared.maxBytes = b.limits.SharedKeys, b.limits.SharedBytes
 	b.clients.init()
 	return b
 }
@@ -135,7 +138,7 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 	b.stats.sockets.Add(1)
 	c := newConn(b, nc, l)
 	b.mu.Lock()
-	full := b.closed || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections
+	full := b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections
 	if !full {
 		b.conns[c] = struct{}{}
 		b.wg.Add(1)
@@ -181,17 +184,41 @@ func (b *Broker) Run(ctx context.Context) error {
 	}
 }
 
-// Shutdown stops accepting, tells MQTT 5 clients that the server shuts down,
-// closes all connections, publishes their wills as the specification says, and
-// waits for all goroutines until ctx ends. Sessions end with the broker.
-func (b *Broker) Shutdown(ctx context.Context) error {
+// Farewell is what [Broker.Shutdown] tells MQTT 5 clients. The zero value says
+// that the server shuts down.
+type Farewell struct {
+	// Code is the reason code. Zero means UseAnotherServer if there is a
+	// server reference, else ServerShuttingDown.
+	Code            mqtt.ReasonCode
+	Reason          string // "" means "the server is shutting down"
+	ServerReference string
+	User            []mqtt.UserProperty
+}
+
+func (f Farewell) ending() ending {
+	e := ending{kind: hook.ByServer, code: f.Code, reason: f.Reason, serverReference: f.ServerReference, user: f.User}
+	or(&e.reason, "the server is shutting down")
+	if f.ServerReference != "" {
+		or(&e.code, mqtt.UseAnotherServer)
+	}
+	or(&e.code, mqtt.ServerShuttingDown)
+	return e
+}
+
+// Shutdown is ShutdownWith the farewell that says just that.
+func (b *Broker) Shutdown(ctx context.Context) error { return b.ShutdownWith(ctx, Farewell{}) }
+
+// ShutdownWith stops accepting, bids MQTT 5 clients farewell, closes all
+// connections, publishes their wills as the specification says, and waits for
+// all goroutines until ctx ends. Sessions end with the broker.
+func (b *Broker) ShutdownWith(ctx context.Context, f Farewell) error {
 	b.mu.Lock()
 	b.closed = true
 	for l := range b.listeners {
 		_ = l.Close()
 	}
 	for c := range b.conns {
-		c.end(ending{kind: hook.ByServer, code: mqtt.ServerShuttingDown, reason: "the server is shutting down"})
+		c.end(f.ending())
 	}
 	b.mu.Unlock()
 

@@ -24,6 +24,16 @@ type client struct {
 
 	seq atomic.Uint64 // numbers the events of this client
 
+	receipts receipts
+
+	// changing is held over every change of the subscriptions, so that the
+	// session and the router's table agree. Neither calls anybody.
+	changing sync.Mutex
+	gone     bool // guarded by changing: no subscription is made any more
+	// byServer are the filters, mountpoint included, that the server API has
+	// subscribed: grants do not bind it. Replaced under changing; nil for none.
+	byServer atomic.Pointer[[]string]
+
 	// info and rights are those of the last connection; nil before the first.
 	info   atomic.Pointer[hook.Client]
 	rights atomic.Pointer[hook.Rights]
@@ -185,6 +195,9 @@ func (c *client) endSession(expired bool) {
 	if will != nil {
 		c.b.publishWill(c, will)
 	}
+	c.changing.Lock()
+	c.gone = true
+	c.changing.Unlock()
 	c.b.router.Remove(c, func(yield func(string) bool) {
 		for _, s := range c.sess.Subscriptions() {
 			if !yield(s.Filter) {
@@ -192,11 +205,14 @@ func (c *client) endSession(expired bool) {
 			}
 		}
 	})
-	c.reroute()
+	if drained := c.sess.Drain(); len(drained) > 0 {
+		c.b.inHand(0, func(ctx context.Context) { c.reroute(ctx, drained) })
+	}
 	if expired {
 		c.b.stats.expiredSessions.Add(1)
 	}
 	c.b.clients.remove(c) // whoever sees it gone finds no trace of it
+	c.receipts.sessionEnded()
 	if c.b.hooks.Observes(hook.SessionExpired) {
 		c.b.emit(c, &hook.Event{Kind: hook.SessionExpired})
 	}
@@ -204,17 +220,17 @@ func (c *client) endSession(expired bool) {
 
 // reroute gives what a share group chose this session for, and what was not
 // acknowledged, to other members [MQTT-4.8.2-4] [MQTT-4.8.2-5].
-func (c *client) reroute() {
+func (c *client) reroute(ctx context.Context, drained []mqtt.Delivery) {
 	now := time.Now()
-	for _, d := range c.sess.Drain() {
-		c.rerouteOne(d, now)
+	for _, d := range drained {
+		c.rerouteOne(ctx, d, now)
 	}
 }
 
 // rerouteOne gives one delivery that the ended session does not take any more
 // to another member of its share group. It ends, although it may meet further
 // ended sessions: they have left the group before.
-func (c *client) rerouteOne(d mqtt.Delivery, now time.Time) {
+func (c *client) rerouteOne(ctx context.Context, d mqtt.Delivery, now time.Time) {
 	if d.Group == "" || d.Message.Expired(now) {
 		return
 	}
@@ -222,7 +238,7 @@ func (c *client) rerouteOne(d mqtt.Delivery, now time.Time) {
 	for i := range targets {
 		targets[i].Delivery.Group = targets[i].Group
 	}
-	c.b.deliver(within(targets), d.Message)
+	c.b.deliver(ctx, within(targets), d.Message)
 }
 
 // wentOffline decides what happens to a session without connection: it ends

@@ -44,6 +44,8 @@ type conn struct {
 	pace pace // of the client's publishes; reader only
 	run  run  // publishes of one read; reader only
 
+	inHand hook.InHand // what the reader asks hooks about
+
 	w writer
 
 	endMu sync.Mutex // guards ended

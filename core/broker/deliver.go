@@ -15,9 +15,9 @@ import (
 // caused it: a message read is a message handled.
 func (b *Broker) hookContext() context.Context { return context.Background() }
 
-// route hands a message to all its receivers and returns their number. scratch
-// is reused for the list of them; nil will do.
-func (b *Broker) route(scratch *[]router.Target, m *mqtt.Message) int {
+// route hands a message to all its receivers and returns their number. Hooks are
+// asked with ctx. scratch is reused for the list of receivers; nil will do.
+func (b *Broker) route(ctx context.Context, scratch *[]router.Target, m *mqtt.Message) int {
 	var dst []router.Target
 	if scratch != nil {
 		dst = (*scratch)[:0]
@@ -27,7 +27,7 @@ func (b *Broker) route(scratch *[]router.Target, m *mqtt.Message) int {
 		targets[i].Delivery.Group = targets[i].Group
 	}
 	targets = within(targets)
-	b.deliver(targets, m)
+	b.deliver(ctx, targets, m)
 	n := len(targets)
 	if scratch != nil {
 		clear(targets)
@@ -38,10 +38,10 @@ func (b *Broker) route(scratch *[]router.Target, m *mqtt.Message) int {
 
 // deliver queues a message for its targets, after the deliver hooks' word about
 // those that are connected.
-func (b *Broker) deliver(targets []router.Target, m *mqtt.Message) {
+func (b *Broker) deliver(ctx context.Context, targets []router.Target, m *mqtt.Message) {
 	now := m.Created
 	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
-		b.screenTargets(targets)
+		b.screenTargets(ctx, targets)
 	}
 	for i := range targets {
 		t := &targets[i]
@@ -51,7 +51,7 @@ func (b *Broker) deliver(targets []router.Target, m *mqtt.Message) {
 				b.dropped(cl, m, hook.CauseNotAuthorized)
 				continue
 			}
-			b.enqueue(cl, t.Delivery, now)
+			b.enqueue(ctx, cl, t.Delivery, now)
 		}
 	}
 }
@@ -59,23 +59,24 @@ func (b *Broker) deliver(targets []router.Target, m *mqtt.Message) {
 // mayReceive checks a delivery against the receiver's grants.
 func (c *client) mayReceive(m *mqtt.Message) bool {
 	rights := c.rights.Load()
-	return rights == nil || rights.MayReceive(strings.TrimPrefix(m.Topic, c.mountpoint))
+	return rights == nil || rights.MayReceive(strings.TrimPrefix(m.Topic, c.mountpoint)) || c.granted(m.Topic)
 }
 
 // enqueue puts one delivery into a session's queue and counts what became of
 // it and of others that had to go.
-func (b *Broker) enqueue(cl *client, d mqtt.Delivery, now time.Time) {
+func (b *Broker) enqueue(ctx context.Context, cl *client, d mqtt.Delivery, now time.Time) session.Outcome {
 	outcome, drops := cl.sess.Enqueue(d, now)
 	switch outcome {
 	case session.Queued, session.DroppedOldest:
 	case session.DroppedEnded:
-		cl.rerouteOne(d, now)
+		cl.rerouteOne(ctx, d, now)
 	default:
 		b.dropped(cl, d.Message, causeOf(outcome))
 	}
 	for i := range drops {
 		b.dropped(cl, drops[i].Delivery.Message, causeOf(drops[i].Cause))
 	}
+	return outcome
 }
 
 func causeOf(o session.Outcome) hook.Cause {
@@ -99,7 +100,7 @@ type screening struct {
 
 // screenTargets shows the deliveries to connected receivers to the hooks; the
 // others are screened when they are sent.
-func (b *Broker) screenTargets(targets []router.Target) {
+func (b *Broker) screenTargets(ctx context.Context, targets []router.Target) {
 	list := make([]screening, 0, len(targets))
 	for i := range targets {
 		cl := targets[i].Subscriber.(*client)
@@ -107,12 +108,12 @@ func (b *Broker) screenTargets(targets []router.Target) {
 			list = append(list, screening{client: cl, info: cl.info.Load(), delivery: &targets[i].Delivery})
 		}
 	}
-	b.screen(list)
+	b.screen(ctx, list)
 }
 
 // screen asks the deliver hooks. A delivery that they stop is left with a nil
 // message.
-func (b *Broker) screen(list []screening) {
+func (b *Broker) screen(ctx context.Context, list []screening) {
 	calls := make([]hook.Call, len(list))
 	refs := make([]*hook.Call, len(list))
 	for i, s := range list {
@@ -120,7 +121,7 @@ func (b *Broker) screen(list []screening) {
 		refs[i] = &calls[i]
 	}
 	if len(refs) > 0 {
-		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointDeliver, Calls: refs})
+		b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointDeliver, Calls: refs})
 	}
 	for i, s := range list {
 		call := &calls[i]
@@ -130,6 +131,7 @@ func (b *Broker) screen(list []screening) {
 			if call.Message != d.Message {
 				d.QoS = min(d.QoS, call.Message.QoS) // never above what was granted
 				d.Retain = call.Message.Retain
+				s.client.receipts.replaced(d.Message, call.Message)
 				d.Message = call.Message
 			}
 			continue
@@ -162,6 +164,13 @@ func (c *client) unmount(m *mqtt.Message) *mqtt.Message {
 // server API) through hooks, retained store and router. cl is the client on
 // whose behalf it is, or nil.
 func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
+	b.inHand(m.Hops, func(ctx context.Context) { receivers, v = b.publishOne(ctx, cl, m) })
+	return receivers, v
+}
+
+// publishOne is publishInternal but for the messages that hooks publish
+// meanwhile. Hooks are asked with ctx.
+func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
 	call := hook.Call{Message: m}
 	var rights *hook.Rights
 	if cl != nil {
@@ -172,7 +181,7 @@ func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v 
 		}
 	}
 	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
-		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{&call}})
+		b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{&call}})
 		if call.Verdict.Action == hook.Pass && call.Message != m {
 			b.recheck(cl, rights, m, &call)
 		}
@@ -184,7 +193,7 @@ func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v 
 		b.dropped(cl, m, refusalCause(&it.call.Verdict))
 		return 0, it.call.Verdict
 	}
-	n := b.route(nil, it.call.Message)
+	n := b.route(ctx, nil, it.call.Message)
 	b.published(cl, it.call.Message, n)
 	return n, it.call.Verdict
 }

@@ -19,6 +19,7 @@ type ending struct {
 	code            mqtt.ReasonCode
 	reason          string
 	serverReference string
+	user            []mqtt.UserProperty
 	err             error // for the log; nil if the rest says it all
 	silent          bool  // send no DISCONNECT
 }
@@ -84,7 +85,7 @@ func (c *conn) finish(e ending) {
 	c.validity.stop()
 	told := !e.silent && c.version == mqtt.V5
 	if told {
-		c.w.sendLast(&packet.Disconnect{Code: e.code, Reason: e.reason, ServerReference: e.serverReference})
+		c.w.sendLast(&packet.Disconnect{Code: e.code, Reason: e.reason, ServerReference: e.serverReference, User: e.user})
 	} else {
 		c.w.sendLast(nil)
 	}
@@ -96,7 +97,9 @@ func (c *conn) finish(e ending) {
 	if cl.outlives() {
 		c.keepFeed()
 	}
-	c.b.stats.dropped(hook.CauseOffline, cl.sess.Detach())
+	for _, d := range cl.sess.Detach() {
+		c.b.dropped(cl, d.Message, hook.CauseOffline)
+	}
 	cl.mu.Lock()
 	cl.conn, cl.since = nil, time.Now()
 	cl.mu.Unlock()

@@ -30,25 +30,29 @@ type feed struct {
 }
 
 // feedRetained queues the retained messages for a subscription that has just
-// been made. Called by the reader.
-func (w *writer) feedRetained(sub mqtt.Subscription) {
+// been made. It reports false if the connection takes no more. Called by the
+// reader and by the server API.
+func (w *writer) feedRetained(sub mqtt.Subscription) bool {
 	f := &feeding{sub: sub}
 	w.mu.Lock()
 	eager := w.feed.ahead < feedAhead
 	w.mu.Unlock()
 	if eager {
-		f.messages, f.found = w.c.retainedFor(sub), true
+		f.messages, f.found = w.c.client.retainedFor(sub), true
 		if len(f.messages) == 0 {
-			return
+			return true
 		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.stopped {
+		return false
+	}
 	w.feed.ahead += len(f.messages)
 	if !f.found {
 		if same := w.feed.waiting[sub.Filter]; same != nil {
 			same.sub = sub // they will be sent to this one
-			return
+			return true
 		}
 		if w.feed.waiting == nil {
 			w.feed.waiting = make(map[string]*feeding)
@@ -56,6 +60,7 @@ func (w *writer) feedRetained(sub mqtt.Subscription) {
 		w.feed.waiting[sub.Filter] = f
 	}
 	w.feed.list = append(w.feed.list, f)
+	return true
 }
 
 // nextFeeding returns the subscription whose turn it is, its messages found;
@@ -74,7 +79,7 @@ func (w *writer) nextFeeding() *feeding {
 	delete(w.feed.waiting, f.sub.Filter)
 	f.found = true
 	w.mu.Unlock()
-	messages := w.c.retainedFor(f.sub)
+	messages := w.c.client.retainedFor(f.sub)
 	w.mu.Lock()
 	f.messages = messages
 	w.feed.ahead += len(messages)
@@ -123,7 +128,7 @@ func (w *writer) feedSome(now time.Time) bool {
 		n++
 		if w.c.stillRetained(m, now) && w.c.client.mayReceive(m) {
 			size += m.Size()
-			w.c.b.enqueue(w.c.client, retainedDelivery(m, &f.sub), now)
+			w.c.b.enqueue(w.c.b.hookContext(), w.c.client, retainedDelivery(m, &f.sub), now)
 		}
 	}
 	w.took(f, n)
@@ -131,14 +136,13 @@ func (w *writer) feedSome(now time.Time) bool {
 }
 
 // retainedFor looks up the retained messages that a subscription brings.
-func (c *conn) retainedFor(sub mqtt.Subscription) []*mqtt.Message {
+func (c *client) retainedFor(sub mqtt.Subscription) []*mqtt.Message {
 	var found []*mqtt.Message
-	cl := c.client
 	collect := func(m *mqtt.Message) bool {
-		if own, ok := strings.CutPrefix(m.Topic, cl.mountpoint); !ok || cl.mountpoint != "" && !cl.matches(sub.Filter, own) {
+		if own, ok := strings.CutPrefix(m.Topic, c.mountpoint); !ok || c.mountpoint != "" && !c.matches(sub.Filter, own) {
 			return true
 		}
-		if cl.mayReceive(m) && !(sub.NoLocal && m.Publisher == cl.id) {
+		if c.mayReceive(m) && !(sub.NoLocal && m.Publisher == c.id) {
 			found = append(found, m)
 		}
 		return true
@@ -178,24 +182,48 @@ func (c *conn) keepFeed() {
 		}
 		for _, m := range f.messages {
 			if room > 0 && min(m.QoS, f.sub.QoS) > mqtt.AtMostOnce && c.stillRetained(m, now) {
-				c.b.enqueue(c.client, retainedDelivery(m, &f.sub), now)
+				c.b.enqueue(c.b.hookContext(), c.client, retainedDelivery(m, &f.sub), now)
 				room--
 			}
 		}
 		c.w.took(f, len(f.messages))
 	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
 	c.w.feed = feed{}
+}
+
+// queueRetained moves the retained messages for a subscription into the queue of
+// a session without connection, as far as it has room.
+func (c *client) queueRetained(sub mqtt.Subscription) {
+	now := time.Now()
+	messages, _ := c.sess.QueueLen()
+	room := c.b.limits.QueueMessages - messages
+	for _, m := range c.retainedFor(sub) {
+		if room <= 0 {
+			return
+		}
+		if d := retainedDelivery(m, &sub); d.QoS > mqtt.AtMostOnce || c.b.limits.QueueQoS0Offline {
+			c.b.enqueue(c.b.hookContext(), c, d, now)
+			room--
+		}
+	}
 }
 
 // sendRetained queues the retained messages that a new subscription brings
 // [MQTT-3.8.4-4], by its Retain Handling [MQTT-3.3.1-9] to [MQTT-3.3.1-11].
 // Shared subscriptions bring none.
 func (c *conn) sendRetained(a *asked) {
-	sub := a.call.Subscription
+	if a.wantsRetained() {
+		c.w.feedRetained(a.call.Subscription)
+	}
+}
+
+func (a *asked) wantsRetained() bool {
+	sub := &a.call.Subscription
 	if sub.RetainHandling == mqtt.RetainDoNotSend || sub.RetainHandling == mqtt.RetainSendIfNew && a.had {
-		return
+		return false
 	}
-	if _, shared, _ := topic.ParseShared(sub.Filter); !shared {
-		c.w.feedRetained(sub)
-	}
+	_, shared, _ := topic.ParseShared(sub.Filter)
+	return !shared
 }

@@ -279,9 +279,9 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 		cl.sess.SetLimits(lim)
 	}
 	c.client = cl
-	cl.info.Store(c.info(id, adm))
 	cl.rights.Store(hook.NewRights(adm.Grants, id, adm.Username))
 	cl.mu.Lock()
+	cl.info.Store(c.info(id, adm))
 	cl.conn, cl.expiry = c, expiry
 	if p.Will != nil {
 		cl.will = willOf(p.Will, id, adm.Mountpoint)

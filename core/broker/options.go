@@ -81,6 +81,10 @@ type Limits struct {
 	// message each.
 	RetainedMessages int
 	RetainedBytes    int
+	// SharedKeys and SharedBytes bound the data that callers of the server API
+	// share: 10,000 keys, and 16 MiB of keys and values.
+	SharedKeys  int
+	SharedBytes int
 	// SubscriptionsPerClient bounds the subscriptions of a session: 10,000. A
 	// further one is refused with 0x97.
 	SubscriptionsPerClient int
@@ -142,6 +146,8 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Sessions, 1_000_000)
 	or(&l.RetainedMessages, 1_000_000)
 	or(&l.RetainedBytes, 1<<30)
+	or(&l.SharedKeys, 10_000)
+	or(&l.SharedBytes, 16<<20)
 	or(&l.SubscriptionsPerClient, 10_000)
 	or(&l.FiltersPerPacket, 10_000)
 	or(&l.SessionExpiry, neverExpires)

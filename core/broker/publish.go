@@ -102,12 +102,13 @@ func (r *run) flush(c *conn) *ending {
 		return nil
 	}
 	b := c.b
-	r.intercept(c)
+	ctx := c.hold()
+	r.intercept(ctx, c)
 	r.retain(b)
 	for i := range r.items {
 		it := &r.items[i]
 		if it.call.Verdict.Action == hook.Pass {
-			it.receivers = b.route(&r.targets, it.call.Message)
+			it.receivers = b.route(ctx, &r.targets, it.call.Message)
 			b.published(c.client, it.call.Message, it.receivers)
 		} else if !it.duplicate {
 			b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
@@ -121,11 +122,12 @@ func (r *run) flush(c *conn) *ending {
 	}
 	clear(r.items)
 	r.items = r.items[:0]
+	c.release()
 	return end
 }
 
 // intercept asks the interceptors and checks again what they changed.
-func (r *run) intercept(c *conn) {
+func (r *run) intercept(ctx context.Context, c *conn) {
 	b := c.b
 	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
 		return
@@ -143,7 +145,7 @@ func (r *run) intercept(c *conn) {
 	for i, call := range r.calls {
 		before[i] = call.Message
 	}
-	b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
+	b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
 	for i, call := range r.calls {
 		if call.Verdict.Action == hook.Pass && call.Message != before[i] {
 			b.recheck(c.client, c.client.rights.Load(), before[i], call)
@@ -211,7 +213,13 @@ func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
 	if !b.mayRetain(m) {
 		return 0, retain.ErrQuota
 	}
-	rev, err := b.retained.Set(m, m.Created)
+	kept := m
+	if m.Hops != 0 {
+		// Whoever gets it later gets it on account of his subscription.
+		kept = m.Clone()
+		kept.Hops = 0
+	}
+	rev, err := b.retained.Set(kept, m.Created)
 	if err != nil {
 		return 0, err
 	}

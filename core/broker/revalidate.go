@@ -110,16 +110,15 @@ func (c *client) narrow() {
 		return
 	}
 	for _, sub := range c.sess.Subscriptions() {
-		if c.covered(rights, sub.Filter) {
+		if c.grants(sub.Filter) || c.covered(rights, sub.Filter) {
 			continue
 		}
-		c.b.router.Unsubscribe(c, sub.Filter)
-		if c.sess.Unsubscribe(sub.Filter) && c.b.hooks.Observes(hook.Unsubscribed) {
+		if c.unsubscribe(sub.Filter) && c.b.hooks.Observes(hook.Unsubscribed) {
 			c.b.emit(c, &hook.Event{Kind: hook.Unsubscribed, Subscription: sub, Code: mqtt.NotAuthorized})
 		}
 	}
 	c.sess.Filter(func(d mqtt.Delivery) bool {
-		if c.mayReceive(d.Message) {
+		if d.Direct || c.mayReceive(d.Message) {
 			return true
 		}
 		c.b.dropped(c, d.Message, hook.CauseNotAuthorized)

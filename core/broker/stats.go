@@ -23,7 +23,7 @@ type counters struct {
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
 	hook.CauseHook, hook.CauseFailed, hook.CauseSession, hook.CauseRate, hook.CauseStore,
-	hook.CauseFormat,
+	hook.CauseFormat, hook.CauseHops,
 }
 
 // connected counts a client that comes (1) or goes (-1).
@@ -116,6 +116,9 @@ func (b *Broker) published(cl *client, m *mqtt.Message, receivers int) {
 // a client's publish did not get through.
 func (b *Broker) dropped(cl *client, m *mqtt.Message, cause hook.Cause) {
 	b.stats.dropped(cause, 1)
+	if cl != nil {
+		cl.receipts.dropped(m, cause)
+	}
 	if b.hooks.Observes(hook.Dropped) {
 		b.emit(cl, &hook.Event{Kind: hook.Dropped, Message: m, Cause: cause})
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"strings"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -25,7 +26,8 @@ func (c *conn) subscribe(p *packet.Subscribe) *ending {
 	for i, sub := range p.Subscriptions {
 		c.admit(&list[i], sub, p.User)
 	}
-	end := c.interceptSubscribe(list)
+	end := c.interceptSubscribe(c.hold(), list)
+	defer c.release()
 	ack := packet.Suback{ID: p.ID, Codes: make([]mqtt.ReasonCode, len(list))}
 	for i := range list {
 		a := &list[i]
@@ -92,7 +94,7 @@ func (c *conn) mountFilter(filter string) string {
 }
 
 // interceptSubscribe asks the hooks about the filters that the grants permit.
-func (c *conn) interceptSubscribe(list []asked) *ending {
+func (c *conn) interceptSubscribe(ctx context.Context, list []asked) *ending {
 	b := c.b
 	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointSubscribe) {
 		return nil
@@ -110,7 +112,7 @@ func (c *conn) interceptSubscribe(list []asked) *ending {
 	if len(calls) == 0 {
 		return nil
 	}
-	b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
+	b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
 	var end *ending
 	for i, a := range which {
 		if e := c.settle(a, before[i]); e != nil && end == nil {
@@ -164,16 +166,11 @@ func (c *conn) recheckSubscription(a *asked, before mqtt.Subscription) {
 // enter puts a subscription into the session and the router's table.
 func (c *conn) enter(a *asked) {
 	sub := a.call.Subscription
-	sess := c.client.sess
-	if _, existed := sess.Subscription(sub.Filter); !existed && sess.SubscriptionCount() >= c.limits.Load().subscriptions {
-		a.keep, a.code = false, mqtt.QuotaExceeded
+	had, code := c.client.subscribe(sub, c.limits.Load().subscriptions, false)
+	if a.had = had; code.Failed() {
+		a.keep, a.code = false, code
 		return
 	}
-	if _, err := c.b.router.Subscribe(c.client, sub); err != nil {
-		a.keep, a.code = false, mqtt.TopicFilterInvalid
-		return
-	}
-	a.had = sess.Subscribe(sub)
 	if c.b.hooks.Observes(hook.Subscribed) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Subscribed, Subscription: sub, Code: a.code})
 	}
@@ -189,7 +186,8 @@ func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
 		refs[i] = &calls[i]
 	}
 	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointUnsubscribe) {
-		b.hooks.Intercept(b.hookContext(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointUnsubscribe, Calls: refs})
+		defer c.release()
+		b.hooks.Intercept(c.hold(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointUnsubscribe, Calls: refs})
 	}
 	ack := packet.Unsuback{ID: p.ID, Codes: make([]mqtt.ReasonCode, len(calls))}
 	var end *ending
@@ -197,7 +195,10 @@ func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
 		v := &calls[i].Verdict
 		switch v.Action {
 		case hook.Pass:
-			ack.Codes[i] = c.leave(c.mountFilter(f), f)
+			ack.Codes[i] = mqtt.TopicFilterInvalid
+			if topic.ValidateFilter(f) == nil {
+				ack.Codes[i] = c.client.leave(c.mountFilter(f))
+			}
 		case hook.Refuse:
 			ack.Codes[i] = unsubscribeCode(v.Code)
 		case hook.Disconnect:
@@ -212,19 +213,4 @@ func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
 	}
 	c.w.send(&ack)
 	return end
-}
-
-// leave takes a subscription out of the session and the table.
-func (c *conn) leave(mounted, filter string) mqtt.ReasonCode {
-	if topic.ValidateFilter(filter) != nil {
-		return mqtt.TopicFilterInvalid
-	}
-	c.b.router.Unsubscribe(c.client, mounted)
-	if !c.client.sess.Unsubscribe(mounted) {
-		return mqtt.NoSubscriptionExisted
-	}
-	if c.b.hooks.Observes(hook.Unsubscribed) {
-		c.b.emit(c.client, &hook.Event{Kind: hook.Unsubscribed, Subscription: mqtt.Subscription{Filter: mounted}})
-	}
-	return mqtt.Success
 }

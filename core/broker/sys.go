@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"runtime"
 	"strconv"
 	"time"
@@ -32,7 +33,7 @@ func (b *Broker) publishSys(s *sysState) {
 			continue
 		}
 		if _, err := b.sys.Set(m, now); err == nil {
-			b.route(nil, m)
+			b.inHand(0, func(ctx context.Context) { b.route(ctx, nil, m) })
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"errors"
 	"net"
 	"os"
@@ -36,6 +35,7 @@ type writer struct {
 	failed  bool // the network gave up: nothing is written any more
 	open    bool // the client is connected: messages may follow the answers
 	last    bool // the last answer is queued: no message after it
+	lastAt  int  // where in control the last answer begins
 	idle    chan struct{}
 	room    chan struct{} // not nil: closed when control was taken
 
@@ -43,45 +43,13 @@ type writer struct {
 
 	// What follows belongs to the running goroutine.
 	batch []session.Outgoing
+	later []*mqtt.Message // that deliver hooks published
 }
 
 func (w *writer) init(c *conn) {
 	w.c = c
 	w.idle = make(chan struct{})
 	close(w.idle)
-}
-
-// send queues an answer. It is written at the next kick. One that is too large
-// for the client even when shortened must not be sent [MQTT-3.1.2-24], and since
-// the client waits for it the connection has to end. Called by the reader.
-func (w *writer) send(p packet.Packet) {
-	w.mu.Lock()
-	var err error
-	w.control, err = w.c.enc.Append(w.control, p)
-	w.mu.Unlock()
-	if err == nil {
-		w.c.countOut()
-	} else if errors.Is(err, packet.ErrTooLarge) {
-		w.c.end(ending{kind: hook.ByServer, code: mqtt.PacketTooLarge, reason: "an answer exceeds the maximum packet size"})
-	}
-}
-
-// pending reports whether answers wait to be written.
-func (w *writer) pending() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.control) > 0
-}
-
-// sendLast queues the last answer, if there is one, and lets nothing follow it
-// [MQTT-3.14.4-1].
-func (w *writer) sendLast(p packet.Packet) {
-	if p != nil {
-		w.send(p)
-	}
-	w.mu.Lock()
-	w.last = true
-	w.mu.Unlock()
 }
 
 // connected lets messages be written; what the writer looks at is set by now,
@@ -106,25 +74,6 @@ func (w *writer) kick() {
 		w.running = true
 		w.idle = make(chan struct{})
 		go w.run()
-	}
-}
-
-// waitRoom blocks the reader while the client does not take its answers. It
-// returns false when ctx ends.
-func (w *writer) waitRoom(ctx context.Context, limit int) bool {
-	w.mu.Lock()
-	if len(w.control) < limit || w.failed {
-		w.mu.Unlock()
-		return ctx.Err() == nil
-	}
-	room := make(chan struct{})
-	w.room = room
-	w.mu.Unlock()
-	select {
-	case <-room:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -160,6 +109,13 @@ func (w *writer) run() {
 		buf = w.collect(buf[:0])
 		if len(buf) > 0 {
 			w.write(buf)
+		}
+		if len(w.later) > 0 {
+			w.c.b.publishLater(w.later)
+			w.later = nil
+			continue
+		}
+		if len(buf) > 0 {
 			continue // if it failed, collect finds nothing from now on
 		}
 		w.mu.Lock()
@@ -225,13 +181,7 @@ func (w *writer) collect(buf []byte) []byte {
 		w.mu.Unlock()
 		return buf
 	}
-	buf = append(buf, w.control...)
-	if cap(w.control) > controlBufKeep {
-		w.control = nil
-	} else {
-		w.control = w.control[:0]
-	}
-	w.releaseRoom()
+	buf = w.takeAnswers(buf, len(w.control))
 	silent := w.last || !w.open
 	w.mu.Unlock()
 	if silent {
@@ -244,6 +194,7 @@ func (w *writer) collect(buf []byte) []byte {
 			break
 		}
 		w.screen()
+		buf = w.overtake(buf)
 		for i := range w.batch {
 			buf = w.encode(buf, &w.batch[i], now)
 		}
@@ -253,14 +204,6 @@ func (w *writer) collect(buf []byte) []byte {
 		w.batch = nil
 	}
 	return buf
-}
-
-// releaseRoom wakes a reader that waits. The caller holds mu.
-func (w *writer) releaseRoom() {
-	if w.room != nil {
-		close(w.room)
-		w.room = nil
-	}
 }
 
 func (w *writer) expired(m *mqtt.Message) { w.c.b.dropped(w.c.client, m, hook.CauseExpired) }
@@ -281,7 +224,14 @@ func (w *writer) screen() {
 	for i := range w.batch {
 		granted[i] = w.batch[i].Delivery.QoS
 	}
-	w.c.b.screen(list)
+	most := uint8(0)
+	for i := range list {
+		most = max(most, list[i].delivery.Message.Hops)
+	}
+	hand := hook.NewInHand(most)
+	hand.Open()
+	w.c.b.screen(hook.WithInHand(w.c.b.hookContext(), hand), list)
+	w.later = append(w.later, hand.Close()...)
 	kept := w.batch[:0]
 	for i := range w.batch {
 		o := w.batch[i]
@@ -333,6 +283,7 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 	}
 	c.countOut()
 	c.countMessageOut(len(m.Payload))
+	c.client.receipts.sent(o.Delivery.Message, o.ID)
 	if c.b.hooks.Observes(hook.Delivered) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
 	}

@@ -70,6 +70,16 @@ func (h *Hooks) Intercepts(phase Phase, p Point) bool {
 	return len(h.interceptors.Load().stages[phase][p]) > 0
 }
 
+// InterceptsAny reports whether anybody is to be asked at any point.
+func (h *Hooks) InterceptsAny(phase Phase) bool {
+	for _, stages := range &h.interceptors.Load().stages[phase] {
+		if len(stages) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Intercept takes a batch through the interceptors of its point. It returns
 // when every call has its verdict; it never fails, for what happens when an
 // interceptor could not decide is in its policy. ctx should end with the

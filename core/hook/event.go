@@ -85,4 +85,5 @@ const (
 	CauseRate          Cause = "rate"
 	CauseStore         Cause = "store"          // the retained store did not take it
 	CauseFormat        Cause = "payload_format" // the payload is not what its indicator says
+	CauseHops          Cause = "hops"           // hooks published on account of each other without end
 )

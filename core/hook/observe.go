@@ -200,10 +200,21 @@ func (t *tap) run(ctx context.Context) {
 			if dropped > 0 && t.entry.Dropped != nil {
 				t.entry.Dropped(dropped)
 			}
-			t.entry.Observer.Observe(ctx, batch, dropped)
+			t.entry.Observer.Observe(WithInHand(ctx, NewInHand(mostHops(batch))), batch, dropped)
 			clear(batch)
 		}
 	}
+}
+
+// mostHops is what counts for a message that is published on account of a batch.
+func mostHops(batch []Event) uint8 {
+	var most uint8
+	for i := range batch {
+		if m := batch[i].Message; m != nil {
+			most = max(most, m.Hops)
+		}
+	}
+	return most
 }
 
 func (t *tap) take(dst []Event) (batch []Event, dropped uint64, closing bool) {

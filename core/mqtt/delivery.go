@@ -24,6 +24,10 @@ type Delivery struct {
 	// session ends; "" otherwise.
 	Group string
 
+	// Direct says that the server API put it into this receiver's queue:
+	// neither subscriptions nor grants matter to it.
+	Direct bool
+
 	// Screened says that grants and deliver hooks have let this delivery pass;
 	// one that was queued for an offline session is screened when it is sent.
 	Screened bool

@@ -33,6 +33,10 @@ type Message struct {
 	// Origin says who made the message.
 	Origin Origin
 
+	// Hops counts the hooks that published, each on account of the message
+	// before, until this one was made; 0 for a message that no hook caused.
+	Hops uint8
+
 	// Created is when the broker received the message; the Message Expiry
 	// Interval counts from here. The zero time means "not yet stamped".
 	Created time.Time

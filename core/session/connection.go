@@ -87,21 +87,27 @@ func (s *Session) Attach(a Attachment) {
 }
 
 // Detach ends the connection: queued messages of QoS 0 are dropped unless
-// Limits.QueueQoS0Offline says otherwise, and the number of them is returned.
+// Limits.QueueQoS0Offline says otherwise, and returned.
 // Next returns nothing until the next Attach. Detach of a detached session
 // does nothing.
-func (s *Session) Detach() (dropped int) {
+func (s *Session) Detach() (dropped []mqtt.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.conn == nil {
-		return 0
+		return nil
 	}
 	s.conn = nil
 	s.inbound.trim()
 	if s.limits.QueueQoS0Offline {
-		return 0
+		return nil
 	}
-	return s.queue.retain(func(it *item) bool { return it.QoS != mqtt.AtMostOnce })
+	s.queue.retain(func(it *item) bool {
+		if it.QoS == mqtt.AtMostOnce {
+			dropped = append(dropped, it.Delivery)
+		}
+		return it.QoS != mqtt.AtMostOnce
+	})
+	return dropped
 }
 
 // Attached reports whether the session has a connection.

@@ -64,7 +64,7 @@ func (r *receiver) detach(t *rapid.T) {
 	r.toClient, r.toSession = nil, nil // lost, wherever they were
 	before := len(r.queue)
 	r.queue = slices.DeleteFunc(r.queue, func(d mqtt.Delivery) bool { return d.QoS == 0 })
-	if got := r.s.Detach(); got != before-len(r.queue) {
+	if got := len(r.s.Detach()); got != before-len(r.queue) {
 		t.Fatalf("Detach dropped %d, want %d", got, before-len(r.queue))
 	}
 }

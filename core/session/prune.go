@@ -32,12 +32,15 @@ func (s *Session) Filter(keep func(mqtt.Delivery) bool) (removed int) {
 	})
 }
 
-// Clear drops all queued messages and returns how many they were. What is in
-// flight stays.
-func (s *Session) Clear() int {
+// Clear drops all queued messages and returns them. What is in flight stays.
+func (s *Session) Clear() []mqtt.Delivery {
 	s.mu.Lock()
 	defer s.unlock()
-	return s.queue.retain(func(*item) bool { return false })
+	dropped := make([]mqtt.Delivery, 0, s.queue.count)
+	for s.queue.count > 0 {
+		dropped = append(dropped, s.queue.pop().Delivery)
+	}
+	return dropped
 }
 
 // Expire drops the queued messages whose expiry interval has passed, and
