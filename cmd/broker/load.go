@@ -48,7 +48,7 @@ func loadConfig(path string) (*config, error) {
 
 func parseConfig(path string, text []byte) (*config, error) {
 	cfg := new(config)
-	err := yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(cfg)
+	err := decodeYAML(text, cfg)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, yamlError(path, text, err)
 	}
@@ -60,6 +60,17 @@ func parseConfig(path string, text []byte) (*config, error) {
 		return nil, err
 	}
 	return cfg, nil
+}
+
+// decodeYAML survives what the library does not: it panics at some texts, such
+// as a tag where a list belongs, and a reload must not end the broker.
+func decodeYAML(text []byte, cfg *config) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the YAML reader failed (%v): look for a tag (!) or an anchor (&) where a list or a map belongs", r)
+		}
+	}()
+	return yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(cfg)
 }
 
 // yamlError turns the library's error into ours.
