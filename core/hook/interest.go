@@ -29,6 +29,17 @@ type Interest struct {
 	Origins []mqtt.Origin
 }
 
+// Wants reports whether one of the interests asks for a call at a point, as the
+// chain sees it.
+func Wants(interests []Interest, p Point, c *Call) bool {
+	for i := range interests {
+		if interests[i].Point == p && interests[i].wantsCall(c) {
+			return true
+		}
+	}
+	return false
+}
+
 // PayloadMode says how much of a payload a hook wants.
 type PayloadMode uint8
 

@@ -11,6 +11,9 @@ import (
 var (
 	// ErrUnavailable: the call was never handed over, so it may be made again.
 	ErrUnavailable = errors.New("hook is not available")
+	// ErrPaused, beside ErrUnavailable: the hook is being replaced and will be
+	// back in a moment, so the call is held whatever [Policy.OnError] says.
+	ErrPaused = errors.New("hook is being replaced")
 	// ErrLost: the call was handed over and its answer was lost with the
 	// hook. It may be made again only if the hook is idempotent.
 	ErrLost = errors.New("hook was lost before it answered")

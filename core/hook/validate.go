@@ -206,8 +206,9 @@ func (s *validatorStage) applyPolicy(adm *Admission, err error) (goOn bool) {
 }
 
 // attempt calls f until it decides or the policy is at its end: once, or, when
-// calls are held, as often as the hook can be called again within HoldFor.
-// hook is asked whether it is a [Waiter] and [Generational].
+// calls are held, as often as the hook can be called again within HoldFor. A
+// hook that is being replaced holds calls under any policy. hook is asked
+// whether it is a [Waiter] and [Generational].
 func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) error {
 	if p.Timeout != 0 {
 		timeout = p.Timeout
@@ -230,7 +231,8 @@ func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, o
 		if errors.Is(err, ErrTimeout) {
 			pc.timeouts.Add(1)
 		}
-		if onError != OnErrorHold || ctx.Err() != nil || !p.mayRepeat(err) {
+		holds := onError == OnErrorHold || errors.Is(err, ErrPaused)
+		if !holds || ctx.Err() != nil || !p.mayRepeat(err) {
 			return err
 		}
 		if holdUntil.IsZero() {

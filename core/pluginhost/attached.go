@@ -61,6 +61,9 @@ func (w *attached) facts() facts {
 	return facts{instance: w.instance, socket: w.start.attach}
 }
 
+// expose does nothing: its address is as stable as its owner makes it.
+func (w *attached) expose() {}
+
 // drain does nothing: the plugin goes on without this broker.
 func (w *attached) drain(context.Context) {}
 

@@ -1,6 +1,7 @@
 package pluginhost
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -9,57 +10,53 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 )
 
-// bindings makes the entries of all plugins, in their order. It changes no
-// store that was chosen before: moving retained messages to another is not a
-// matter of names.
-func (h *Host) bindings() Bindings {
+// bindings makes the entries of all plugins that take part, but for one that is
+// about to be left out, in their order. It changes no store that was chosen
+// before: moving retained messages to another is not a matter of names.
+func (h *Host) bindings(without *supervisor) Bindings {
 	var b Bindings
-	for _, s := range h.supervisors {
+	for _, m := range h.list() {
+		s := m.supervisor
+		if s == without || !m.takesPart() {
+			continue
+		}
+		entry := s.settings()
 		services, known := s.services()
 		// A plugin of which nothing is known may be the one that decides who
 		// may connect: until it is known, its policy is that of a validator.
 		// Leaving it out would let everyone in because a file is broken.
 		if services.validator || !known {
 			b.Validators = append(b.Validators, hook.ValidatorEntry{
-				Name: s.Name, Validator: s.slot.facades.validator,
-				Policy: s.Validator, Counters: s.validatorCalls,
+				Name: entry.Name, Validator: s.slot.facades.validator,
+				Policy: entry.Validator, Counters: s.validatorCalls,
 			})
 		}
 		if services.interceptor {
-			b.Interceptors = append(b.Interceptors, s.interceptorEntry())
+			b.Interceptors = append(b.Interceptors, s.interceptorEntry(&entry))
 		}
 		// An observer is not told of what happened before it could listen.
 		if services.observer && s.latestInit() != nil {
 			b.Observers = append(b.Observers, hook.ObserverEntry{
-				Name: s.Name, Observer: s.slot.facades.observer,
-				Interests: s.interests(), Queue: s.Observer.Queue,
+				Name: entry.Name, Observer: s.slot.facades.observer,
+				Interests: interests(s.latestInterest()), Queue: entry.Observer.Queue,
 			})
 		}
 	}
-	if s := h.store; s != nil {
+	if s := h.store.Load(); s != nil {
 		b.Store, b.StoreName = s.slot.facades.store, s.Name
 	}
 	return b
 }
 
-func (s *supervisor) interceptorEntry() hook.InterceptorEntry {
-	policy := s.Interceptor
+func (s *supervisor) interceptorEntry(entry *found) hook.InterceptorEntry {
+	policy := entry.Interceptor
 	policy.Idempotent = policy.Idempotent || s.latestInit().GetCapabilities().GetIdempotent()
+	facade := s.slot.facades.interceptor()
 	return hook.InterceptorEntry{
-		Name: s.Name, Interceptor: s.slot.facades.interceptor,
-		Interests: interceptions(s.interests()), Policy: policy, Counters: s.interceptorCalls,
-		MayBypassAuthorization: s.MayBypassAuthorization,
+		Name: entry.Name, Interceptor: facade,
+		Interests: facade.interests, Policy: policy, Counters: s.interceptorCalls,
+		MayBypassAuthorization: entry.MayBypassAuthorization,
 	}
-}
-
-// interests are those of the latest Init. Before the first one it is not known
-// what an interceptor wants, so that its policy holds for everything.
-func (s *supervisor) interests() []hook.Interest {
-	init := s.latestInit()
-	if init == nil {
-		return nil
-	}
-	return interests(init)
 }
 
 // interceptions are the interests of an interceptor. One that is served without
@@ -83,14 +80,18 @@ func interceptions(all []hook.Interest) []hook.Interest {
 // chooseStore picks the plugin that keeps the retained messages: the only one
 // that can, or the only one of those that the configuration names.
 func (h *Host) chooseStore() error {
-	if h.store != nil {
+	if h.store.Load() != nil {
 		return nil
 	}
 	var stores, named []*supervisor
-	for _, s := range h.supervisors {
+	for _, m := range h.list() {
+		s := m.supervisor
+		if !m.takesPart() {
+			continue
+		}
 		if services, _ := s.services(); services.store {
 			stores = append(stores, s)
-			if s.named {
+			if s.settings().named {
 				named = append(named, s)
 			}
 		}
@@ -102,12 +103,12 @@ func (h *Host) chooseStore() error {
 	case 0:
 		return nil
 	case 1:
-		h.store = stores[0]
+		h.store.Store(stores[0])
 		return nil
 	}
 	names := make([]string, len(stores))
 	for i, s := range stores {
-		names[i] = s.Name
+		names[i] = s.slot.name
 	}
 	return fmt.Errorf("plugins %s are all stores for retained messages, and there can be one: set enabled: false for the others, or name the one in the configuration",
 		strings.Join(names, ", "))
@@ -117,13 +118,14 @@ func (h *Host) chooseStore() error {
 func (b Bindings) equal(o Bindings) bool {
 	return b.StoreName == o.StoreName &&
 		slices.EqualFunc(b.Validators, o.Validators, func(x, y hook.ValidatorEntry) bool {
-			return x.Name == y.Name && x.Policy == y.Policy
+			return x.Name == y.Name && x.Validator == y.Validator && x.Policy == y.Policy
 		}) &&
 		slices.EqualFunc(b.Interceptors, o.Interceptors, func(x, y hook.InterceptorEntry) bool {
-			return x.Name == y.Name && x.Policy == y.Policy && sameInterests(x.Interests, y.Interests)
+			return x.Name == y.Name && x.Interceptor == y.Interceptor && x.Policy == y.Policy &&
+				x.MayBypassAuthorization == y.MayBypassAuthorization
 		}) &&
 		slices.EqualFunc(b.Observers, o.Observers, func(x, y hook.ObserverEntry) bool {
-			return x.Name == y.Name && sameInterests(x.Interests, y.Interests)
+			return x.Name == y.Name && x.Observer == y.Observer && x.Queue == y.Queue && sameInterests(x.Interests, y.Interests)
 		})
 }
 
@@ -135,21 +137,39 @@ func sameInterest(a, b hook.Interest) bool {
 		slices.Equal(a.Filters, b.Filters) && slices.Equal(a.Events, b.Events) && slices.Equal(a.Origins, b.Origins)
 }
 
-// publish tells OnChange of changed bindings. It returns when quit is closed.
+// publish tells OnChange of changed bindings: soon after something may have
+// changed, or at once for whoever waits for it. It returns when quit is closed.
 func (h *Host) publish(told Bindings, quit <-chan struct{}) {
 	for {
+		var waits chan<- struct{}
 		select {
 		case <-quit:
 			return
 		case <-h.dirty:
+		case waits = <-h.flush:
 		}
 		if err := h.chooseStore(); err != nil {
 			h.log.Error("store for retained messages can't be chosen", slog.Any("error", err))
 		}
-		b := h.bindings()
+		b := h.bindings(nil)
 		if !b.equal(told) {
 			told = b
 			h.onChange(b)
 		}
+		if waits != nil {
+			close(waits)
+		}
 	}
+}
+
+// publishNow returns when OnChange has been told of what is served now, or when
+// ctx ends.
+func (h *Host) publishNow(ctx context.Context) {
+	told := make(chan struct{})
+	select {
+	case h.flush <- told:
+	case <-ctx.Done():
+		return
+	}
+	<-told
 }

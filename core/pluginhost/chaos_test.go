@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,6 +31,7 @@ type chaos struct {
 	pluginv1.UnimplementedPluginServiceServer
 	modes map[string]string
 	busy  sync.WaitGroup // calls of hooks
+	lock  *os.File
 }
 
 func (c *chaos) is(mode string) bool {
@@ -179,6 +181,13 @@ func (c *chaos) bear(escaped bool) {
 
 func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.InitResponse, error) {
 	c.report(in)
+	if c.is("single") {
+		lock, err := lockFile(filepath.Join(in.GetDataDir(), "lock"))
+		if err != nil {
+			return nil, err
+		}
+		c.lock = lock // until the process ends
+	}
 	switch {
 	case c.is("hang-init"):
 		<-ctx.Done()
@@ -186,6 +195,10 @@ func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.I
 	case c.is("die-in-init"):
 		go panic("boom in Init")
 		time.Sleep(time.Hour)
+	case c.is("picky") && strings.Contains(string(in.GetConfigJson()), "bad"):
+		return &pluginv1.InitResponse{Diagnostics: []*pluginv1.Diagnostic{{
+			Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "/bad", Message: "this is no good",
+		}}}, nil
 	case c.is("unknown-key"):
 		return &pluginv1.InitResponse{Diagnostics: []*pluginv1.Diagnostic{{
 			Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "/colour",
@@ -198,11 +211,32 @@ func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.I
 		}, nil
 	}
 	go c.later()
-	out := &pluginv1.InitResponse{Name: "chaos", Version: "1.0.0", Services: hookServices[:1]}
+	out := &pluginv1.InitResponse{
+		Name: "chaos", Version: c.version(), Services: hookServices[:1],
+		Capabilities: &pluginv1.Capabilities{Reconfigure: c.is("reconfigure")},
+	}
 	if c.is("no-service") {
 		out.Services = nil
 	}
 	return out, nil
+}
+
+// version is what the mode "v" says.
+func (c *chaos) version() string {
+	if v, ok := c.modes["v"]; ok {
+		return v
+	}
+	return "1.0.0"
+}
+
+// Reconfigure takes every configuration but one with the key "bad".
+func (c *chaos) Reconfigure(_ context.Context, in *pluginv1.ReconfigureRequest) (*pluginv1.ReconfigureResponse, error) {
+	if strings.Contains(string(in.GetConfigJson()), "bad") {
+		return &pluginv1.ReconfigureResponse{Diagnostics: []*pluginv1.Diagnostic{{
+			Severity: pluginv1.Severity_SEVERITY_ERROR, Path: "/bad", Message: "this is no good",
+		}}}, nil
+	}
+	return &pluginv1.ReconfigureResponse{}, nil
 }
 
 func (c *chaos) report(in *pluginv1.InitRequest) {
@@ -237,7 +271,14 @@ func (c *chaos) later() {
 }
 
 func (c *chaos) CheckHealth(context.Context, *pluginv1.CheckHealthRequest) (*pluginv1.CheckHealthResponse, error) {
-	if c.is("degraded") {
+	switch {
+	case c.is("unfit"):
+		return &pluginv1.CheckHealthResponse{
+			Status: pluginv1.HealthStatus_HEALTH_STATUS_UNHEALTHY, Message: "the database is empty",
+		}, nil
+	case c.is("mute-health"):
+		time.Sleep(time.Hour)
+	case c.is("degraded"):
 		return &pluginv1.CheckHealthResponse{
 			Status: pluginv1.HealthStatus_HEALTH_STATUS_DEGRADED, Message: "users file is old",
 		}, nil
@@ -261,8 +302,9 @@ func (c *chaos) Stop(ctx context.Context, in *pluginv1.StopRequest) (*pluginv1.S
 	return &pluginv1.StopResponse{}, nil
 }
 
-// chaosValidator allows everybody. For the user "slow" it writes the file that
-// the client identifier names, and takes its time; the user "crash" ends it.
+// chaosValidator allows everybody, and says which version did. For the user
+// "slow" it writes the file that the client identifier names, and takes its
+// time; for "wait" it then waits until the file is removed; "crash" ends it.
 type chaosValidator struct {
 	pluginv1.UnimplementedConnectionValidatorServiceServer
 	chaos *chaos
@@ -275,18 +317,25 @@ func (v *chaosValidator) Validate(_ context.Context, in *pluginv1.ValidateReques
 	case "slow":
 		_ = os.WriteFile(c.GetClientId(), nil, 0o600)
 		time.Sleep(300 * time.Millisecond)
+	case "wait":
+		_ = os.WriteFile(c.GetClientId(), nil, 0o600)
+		for exists(c.GetClientId()) {
+			time.Sleep(time.Millisecond)
+		}
 	case "crash":
 		go panic("boom at work")
 		time.Sleep(time.Hour)
 	}
-	return &pluginv1.ValidateResponse{Decision: &pluginv1.Decision{Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW}}, nil
+	return &pluginv1.ValidateResponse{Decision: &pluginv1.Decision{
+		Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW, Reason: v.chaos.version(),
+	}}, nil
 }
 
 // chaosManifest is the manifest of a plugin in a folder, or of a bare one.
 func chaosManifest(name string, args ...string) *pluginapi.Manifest {
 	m := &pluginapi.Manifest{
 		Schema: pluginapi.ManifestSchema, Name: "chaos", Version: "1.0.0",
-		API: []string{pluginapi.APIPackage}, Services: hookServices[:1], Env: []string{"CHAOS_*", "GORACE"},
+		API: []string{pluginapi.APIPackage}, Exclusive: slices.Contains(args, "single"), Services: hookServices[:1], Env: []string{"CHAOS_*", "GORACE"},
 	}
 	if len(args) > 0 {
 		m.Exec = map[string][]string{"*": append([]string{"./" + name}, args...)}

@@ -55,7 +55,7 @@ func benchmarkIntercept(b *testing.B, p fakePlugin, callers, batch int) {
 				}})
 			}
 			for left.Add(-int64(batch)) > -int64(batch) {
-				if err := r.facades().interceptor.Intercept(context.Background(), calls); err != nil {
+				if err := r.facades().interceptor().Intercept(context.Background(), calls); err != nil {
 					b.Error(err)
 					return
 				}

@@ -281,7 +281,7 @@ func TestInterceptPluginDies(t *testing.T) {
 	// The next instance serves the same facade.
 	p = streaming(answering(passAll))
 	r.start(p)
-	if err := r.facades().interceptor.WaitReady(deadline(t)); err != nil {
+	if err := r.facades().interceptor().WaitReady(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
 	if err := intercept(t, r, publish(client(9), message("a", ""))); err != nil {

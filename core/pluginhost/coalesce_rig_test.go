@@ -44,13 +44,13 @@ func deadline(t testing.TB) context.Context {
 
 func intercept(t testing.TB, r *rig, b *hook.Batch) error {
 	t.Helper()
-	return r.facades().interceptor.Intercept(deadline(t), b)
+	return r.facades().interceptor().Intercept(deadline(t), b)
 }
 
 // going calls Intercept in a goroutine; the channel gives its error.
 func going(ctx context.Context, r *rig, b *hook.Batch) <-chan error {
 	done := make(chan error, 1)
-	go func() { done <- r.facades().interceptor.Intercept(ctx, b) }()
+	go func() { done <- r.facades().interceptor().Intercept(ctx, b) }()
 	return done
 }
 

@@ -244,7 +244,7 @@ func TestInterceptKeepsOrderPerClient(t *testing.T) {
 					want[i] = append(want[i], topic)
 					b.Calls = append(b.Calls, &hook.Call{Client: c, Message: message(topic, "")})
 				}
-				if err := r.facades().interceptor.Intercept(ctx, b); err != nil {
+				if err := r.facades().interceptor().Intercept(ctx, b); err != nil {
 					t.Error(err)
 				}
 			}

@@ -89,12 +89,18 @@ type Options struct {
 	// returned or OnChange was told last. It is called from one goroutine, not
 	// after Stop has returned. Nil means that nobody wants to know.
 	OnChange func(Bindings)
+	// Permit is asked before a plugin stops taking part, with what is left: an
+	// error, which says why that must not be, keeps it. It may be called from
+	// many goroutines. Nil permits everything.
+	Permit func(Bindings) error
 }
 
 // Bindings are the hooks that the host's plugins serve, in their order. An
 // entry is there as soon as the plugin's manifest names its service, whether
-// or not the plugin runs: what happens meanwhile is its policy. The hooks in
-// the entries keep their identity for the life of the host.
+// or not the plugin runs: what happens meanwhile is its policy. A plugin that
+// was added after the start takes part from its first instance on. The hooks in
+// the entries keep their identity while the plugin takes part; an interceptor's
+// changes when its interests do.
 type Bindings struct {
 	Validators   []hook.ValidatorEntry
 	Interceptors []hook.InterceptorEntry
@@ -159,4 +165,12 @@ func (c *Config) startTimeout() time.Duration {
 		return defaultStartTimeout
 	}
 	return c.StartTimeout
+}
+
+// configJSON is the plugin's own configuration as it is told.
+func (c *Config) configJSON() []byte {
+	if len(c.Config) == 0 {
+		return []byte("{}")
+	}
+	return c.Config
 }

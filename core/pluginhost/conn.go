@@ -103,6 +103,23 @@ func checkHealth(ctx context.Context, conn *grpc.ClientConn) (limitation string,
 	}
 }
 
+// checkFitness says why a plugin can't take over from another: it does not
+// answer, or does not think itself that it can work. One that works with a
+// limitation can.
+func checkFitness(ctx context.Context, conn *grpc.ClientConn) error {
+	out, err := pluginv1.NewPluginServiceClient(conn).CheckHealth(ctx, &pluginv1.CheckHealthRequest{})
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return ping(ctx, conn)
+	case err != nil:
+		return errors.New(rpcError(err))
+	case out.GetStatus() == pluginv1.HealthStatus_HEALTH_STATUS_UNHEALTHY:
+		return fmt.Errorf("it says %q", clean(out.GetMessage(), 300))
+	default:
+		return nil
+	}
+}
+
 // shutdown is go-plugin's own way to ask for the end, for plugins that do not
 // know ours.
 func shutdown(ctx context.Context, conn *grpc.ClientConn) error {

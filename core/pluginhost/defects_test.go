@@ -167,7 +167,10 @@ func TestGrandchildren(t *testing.T) {
 				t.Errorf("second grandchild alive: %v", !escaped)
 			}
 			if escaped {
-				_ = syscall.Kill(next, syscall.SIGKILL)
+				for _, pid := range []int{grandchild, next} {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+					pollUntil(t, "the grandchild's end", func() bool { return !alive(pid) })
+				}
 			}
 		})
 	}

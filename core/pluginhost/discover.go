@@ -34,6 +34,13 @@ type place struct {
 // String is the path or address, for a person.
 func (p place) String() string { return cmp.Or(p.folder, p.file, p.attach) }
 
+// same reports whether two places are one, and can or can't be used both.
+func (p place) same(o place) bool {
+	usable := (p.err == nil) == (o.err == nil)
+	p.err, o.err = nil, nil
+	return p == o && usable
+}
+
 // found is a plugin that is to be run, as far as that is known without looking
 // into its files.
 type found struct {

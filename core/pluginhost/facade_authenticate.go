@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"google.golang.org/grpc"
@@ -17,8 +18,8 @@ var _ hook.Authenticator = (*validatorFacade)(nil)
 // that is away the last word counts, so that a client is told to come again and
 // not that its method is bad.
 func (f *validatorFacade) Authenticates(string) bool {
-	if bound, err := f.set.current(); err == nil {
-		f.authenticates.Store(bound.in.init.GetCapabilities().GetEnhancedAuthentication())
+	if in, err := f.set.slot.current(); err == nil {
+		f.authenticates.Store(in.init.GetCapabilities().GetEnhancedAuthentication())
 	}
 	return f.authenticates.Load()
 }
@@ -26,10 +27,14 @@ func (f *validatorFacade) Authenticates(string) bool {
 // Authenticate leads one exchange over a stream of its own; see
 // [hook.Authenticator].
 func (f *validatorFacade) Authenticate(ctx context.Context, c *hook.Connect, x hook.Exchange) (*hook.Decision, error) {
-	bound, err := f.set.current()
+	bound, err := f.set.enter(nil)
+	if errors.Is(err, errRemoved) {
+		return &hook.Decision{Verdict: hook.Abstain}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer bound.leave()
 	connect, err := connectToProto(c)
 	if err != nil {
 		return nil, err

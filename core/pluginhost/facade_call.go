@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -32,7 +33,14 @@ type binding struct {
 	coalescer *coalescer // nil if the plugin has no stream for interception
 	tap       *tapStream // nil if it has none for events
 
-	generation uint64 // another number for every binding of the slot, never 0
+	generation uint64             // another number for every binding of the slot, never 0
+	intercepts *interceptorFacade // whose interests are the binding's
+
+	// users are the calls between enter and leave; shut says that no more of
+	// them are let in. A caller counts itself before it looks, so that whoever
+	// shuts the binding and then sees no users is the last one there.
+	users atomic.Int64
+	shut  atomic.Bool
 
 	mu     sync.Mutex // guards the fields below
 	ended  bool
@@ -43,6 +51,19 @@ type binding struct {
 func newBinding(in *instance, plan *payloadPlan) *binding {
 	return &binding{in: in, plan: plan, calls: make(map[uint64]context.CancelFunc)}
 }
+
+// enter lets a call in, unless the binding is shut.
+func (b *binding) enter() bool {
+	b.users.Add(1)
+	if b.shut.Load() {
+		b.users.Add(-1)
+		return false
+	}
+	return true
+}
+
+// leave is the end of a call that was let in.
+func (b *binding) leave() { b.users.Add(-1) }
 
 // begin returns a context for one call, which ends with the binding, and what
 // to do when the call is over.

@@ -2,15 +2,23 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"math/bits"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
-// interceptorFacade is a plugin's [hook.Interceptor]. Calls go over the
-// coalescing stream, or one by one to a plugin that has none.
-type interceptorFacade struct{ set *facades }
+// interceptorFacade is a plugin's [hook.Interceptor] for certain interests.
+// Calls go over the coalescing stream, or one by one to a plugin that has none.
+//
+// A plugin that changes its interests, such as a new version of it, gets
+// another facade: which calls it is asked about, and what it may change in
+// them, then changes for the broker in one step.
+type interceptorFacade struct {
+	set       *facades
+	interests []hook.Interest // those by which the calls are chosen
+}
 
 var (
 	_ hook.Interceptor  = (*interceptorFacade)(nil)
@@ -30,9 +38,18 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 	if len(b.Calls) == 0 {
 		return nil
 	}
-	bound, err := f.set.current()
+	bound, err := f.set.enter(f)
+	if errors.Is(err, errRemoved) {
+		return nil // as every later call will, which nobody asks it about
+	}
 	if err != nil {
 		return err
+	}
+	defer bound.leave()
+	if bound.intercepts != f {
+		if b = bound.wanted(b); len(b.Calls) == 0 {
+			return nil
+		}
 	}
 	g, err := newGroup(b, bound.plan)
 	if err != nil {
@@ -49,6 +66,18 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 	err = f.set.counted(g.apply(b))
 	g.free()
 	return err
+}
+
+// wanted are the calls of a batch, chosen by older interests, that those of the
+// binding ask for too.
+func (b *binding) wanted(batch *hook.Batch) *hook.Batch {
+	out := &hook.Batch{Point: batch.Point}
+	for _, c := range batch.Calls {
+		if hook.Wants(b.intercepts.interests, batch.Point, c) {
+			out.Calls = append(out.Calls, c)
+		}
+	}
+	return out
 }
 
 // decideUnary decides a group with the unary twin of the stream, in as many

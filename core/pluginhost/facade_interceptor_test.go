@@ -136,7 +136,7 @@ func TestUnaryInterceptDeadline(t *testing.T) {
 	r := newRig(t, deciding(hanging(begun)))
 	ctx, cancel := context.WithTimeout(deadline(t), 50*time.Millisecond)
 	defer cancel()
-	wantErrors(t, r.facades().interceptor.Intercept(ctx, publish(nil, message("a", ""))), hook.ErrTimeout)
+	wantErrors(t, r.facades().interceptor().Intercept(ctx, publish(nil, message("a", ""))), hook.ErrTimeout)
 	if d := receive(t, begun); d.IsZero() {
 		t.Error("the plugin was not told of the deadline")
 	}
@@ -182,7 +182,7 @@ func TestPayloadModesOnTheWire(t *testing.T) {
 
 func TestAnEmptySlotSaysWhy(t *testing.T) {
 	s := newSlot("lonely", nil)
-	err := s.facades.interceptor.Intercept(t.Context(), publish(nil, message("a", "")))
+	err := s.facades.interceptor().Intercept(t.Context(), publish(nil, message("a", "")))
 	wantErrors(t, err, hook.ErrUnavailable)
 	if !strings.Contains(err.Error(), "plugin lonely") || !strings.Contains(err.Error(), errNotStarted.Error()) {
 		t.Error(err)

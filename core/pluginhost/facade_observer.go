@@ -33,6 +33,7 @@ type observerFacade struct {
 	// The fields below belong to the goroutine that calls Observe.
 	untold  uint64 // lost events that the plugin was not told of
 	failing bool
+	last    *binding // that was told last
 }
 
 var _ hook.Observer = (*observerFacade)(nil)
@@ -109,10 +110,15 @@ func (f *observerFacade) attempt(ctx context.Context, events []hook.Event) (n in
 	if err = f.set.slot.WaitReady(ctx); err != nil {
 		return 0, false, err
 	}
-	b, err := f.set.current()
+	b, err := f.set.enter(nil)
+	if errors.Is(err, errRemoved) {
+		return len(events), false, nil // nobody wants to know any more
+	}
 	if err != nil {
 		return 0, false, err
 	}
+	defer b.leave()
+	f.follow(ctx, b)
 	f.lose(f.adrift.Swap(0))
 	var out outgoing
 	n = marshalEvents(&out, events, f.untold, b.plan)
@@ -127,6 +133,24 @@ func (f *observerFacade) attempt(ctx context.Context, events []hook.Event) (n in
 		f.untold = 0
 	}
 	return n, counted, err
+}
+
+// maxOverlap bounds how long a new instance waits for what its predecessor was
+// told, so that one which hangs does not cost it its own events.
+const maxOverlap = time.Second
+
+// follow waits until the instance before b has taken what it was told: what
+// happened later must not be seen earlier.
+func (f *observerFacade) follow(ctx context.Context, b *binding) {
+	before := f.last
+	f.last = b
+	if before == nil || before == b || before.tap == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxOverlap)
+	defer cancel()
+	for !before.tap.quiet() && before.in.err() == nil && sleep(ctx, time.Millisecond) {
+	}
 }
 
 // marshalEvents writes an ObserveRequest, which an ObserveStreamRequest is too,

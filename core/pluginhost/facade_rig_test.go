@@ -36,7 +36,6 @@ func newRig(t testing.TB, p fakePlugin) *rig {
 	t.Helper()
 	r := &rig{t: t, slot: newSlot("fake", slog.New(slog.DiscardHandler))}
 	r.start(p)
-	t.Cleanup(r.stop)
 	return r
 }
 
@@ -52,6 +51,8 @@ func (r *rig) start(p fakePlugin) {
 	if err := r.slot.install(r.in); err != nil {
 		r.t.Fatal(err)
 	}
+	in := r.in
+	r.t.Cleanup(func() { r.slot.vacate(in, errStopping) })
 }
 
 func (r *rig) stop() { r.slot.vacate(r.in, errStopping) }

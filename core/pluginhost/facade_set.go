@@ -11,15 +11,15 @@ import (
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
-// facades are the hooks of one slot. They exist as long as the slot does and
-// keep their identity over restarts of the plugin. Their methods may be called
-// from any goroutine at any time, bound or not.
+// facades are the hooks of one slot. They exist as long as the slot does. Their
+// methods may be called from any goroutine at any time, bound or not.
 type facades struct {
 	slot *slot
 	log  *slog.Logger
 
-	// bindings are those of the instance in the slot and, for a moment, of its
-	// predecessor. The slot's mutex orders changes; the slice is replaced.
+	// bindings are those of the instance in the slot and of its predecessor
+	// while that answers what it has. The slot's mutex orders changes; the
+	// slice is replaced.
 	bindings atomic.Pointer[[]*binding]
 
 	intercepts streamStats
@@ -28,10 +28,13 @@ type facades struct {
 
 	generations atomic.Uint64 // bindings so far
 
-	validator   *validatorFacade
-	interceptor *interceptorFacade
-	observer    *observerFacade
-	store       *storeFacade
+	validator *validatorFacade
+	observer  *observerFacade
+	store     *storeFacade
+
+	// latest is for the interests of the latest binding. The slot's mutex
+	// orders changes.
+	latest atomic.Pointer[interceptorFacade]
 }
 
 // newFacades makes the facades of a slot. They are not bound.
@@ -39,21 +42,29 @@ func newFacades(s *slot, log *slog.Logger) *facades {
 	f := &facades{slot: s, log: log}
 	f.bindings.Store(new([]*binding))
 	f.validator = &validatorFacade{set: f}
-	f.interceptor = &interceptorFacade{f}
 	f.observer = &observerFacade{set: f}
 	f.store = &storeFacade{f}
+	f.latest.Store(&interceptorFacade{set: f, interests: interceptions(nil)})
 	return f
 }
 
-// bind lets the facades call in. It does not block: streams open lazily. The
-// error names the interest that makes no sense.
-func (f *facades) bind(in *instance) error {
-	list, err := interestsFromProto(in.init.GetInterest())
+// interceptor is the facade for the interests of the latest binding. It stays
+// the same while those do, whatever instances come and go.
+func (f *facades) interceptor() *interceptorFacade { return f.latest.Load() }
+
+// bind lets the facades call in, whose interests are given. It does not block:
+// streams open lazily. The error names the interest that makes no sense.
+func (f *facades) bind(in *instance, interest []*pluginv1.HookInterest) (*binding, error) {
+	list, err := interestsFromProto(interest)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	b := newBinding(in, newPayloadPlan(list))
 	b.generation = f.generations.Add(1)
+	if b.intercepts = f.latest.Load(); !sameInterests(b.intercepts.interests, interceptions(list)) {
+		b.intercepts = &interceptorFacade{set: f, interests: interceptions(list)}
+		f.latest.Store(b.intercepts)
+	}
 	if in.init.GetCapabilities().GetInterceptStream() {
 		b.coalescer = newCoalescer(in.conn, &f.intercepts, func(cause error, inARow int) { f.fault(in, cause, inARow) })
 		b.coalescer.start()
@@ -62,7 +73,7 @@ func (f *facades) bind(in *instance) error {
 		b.tap = &tapStream{conn: in.conn, lost: &f.observer.adrift}
 	}
 	f.bindings.Store(new(append(slices.Clone(*f.bindings.Load()), b)))
-	return nil
+	return b, nil
 }
 
 // maxFaults is how many streams in a row may end with an illegal answer before
@@ -78,39 +89,73 @@ func (f *facades) fault(in *instance, cause error, inARow int) {
 	}
 }
 
-// unbind ends every outstanding call to in with [hook.ErrLost], or, if it was
+// bindingsOf are the bindings of an instance: one, or two while it changes its
+// interests.
+func (f *facades) bindingsOf(in *instance) []*binding {
+	var list []*binding
+	for _, b := range *f.bindings.Load() {
+		if b.in == in {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// unbind ends every outstanding call of b with [hook.ErrLost], or, if it was
 // not handed over yet, [hook.ErrUnavailable]. It waits for nothing outside this
 // process; when it returns, no goroutine is left of what bind began.
-func (f *facades) unbind(in *instance) {
+func (f *facades) unbind(b *binding) {
 	list := *f.bindings.Load()
-	i := slices.IndexFunc(list, func(b *binding) bool { return b.in == in })
+	i := slices.Index(list, b)
 	if i < 0 {
 		return
 	}
-	b := list[i]
 	f.bindings.Store(new(slices.Delete(slices.Clone(list), i, i+1)))
 	b.end()
 }
 
-// current is the binding to call. The error wraps [hook.ErrUnavailable].
-func (f *facades) current() (*binding, error) {
-	in, err := f.slot.current()
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range *f.bindings.Load() {
-		if b.in == in {
-			return b, nil
+// enter is the binding to call, which stays until [binding.leave]: the current
+// one, or, for a call that was chosen by other interests than its, an older one
+// of those interests as long as that takes calls. A nil chosen goes to the
+// current one. The error wraps [hook.ErrUnavailable].
+func (f *facades) enter(chosen *interceptorFacade) (*binding, error) {
+	for {
+		t := f.slot.state.Load()
+		if t.bound == nil {
+			return nil, f.slot.absent(t)
+		}
+		if chosen != nil && t.bound.intercepts != chosen {
+			if b := f.enterOlder(chosen); b != nil {
+				return b, nil
+			}
+		}
+		if err := t.bound.in.err(); err != nil {
+			return nil, f.slot.unavailable(err)
+		}
+		if t.bound.enter() {
+			return t.bound, nil
+		}
+		if f.slot.state.Load() == t {
+			return nil, f.slot.unavailable(errGone)
 		}
 	}
-	return nil, f.slot.unavailable(errGone)
+}
+
+// enterOlder enters a binding of certain interests that is not current any more.
+func (f *facades) enterOlder(chosen *interceptorFacade) *binding {
+	for _, b := range *f.bindings.Load() {
+		if b.intercepts == chosen && b.in.err() == nil && b.enter() {
+			return b
+		}
+	}
+	return nil
 }
 
 // generation tells apart what the plugin was and what it is; see
 // [hook.Generational].
 func (f *facades) generation() uint64 {
-	b, err := f.current()
-	if err != nil {
+	b := f.slot.state.Load().bound
+	if b == nil || b.in.err() != nil {
 		return 0
 	}
 	return b.generation
@@ -125,9 +170,9 @@ func (f *facades) counted(err error) error {
 	return err
 }
 
-// interests converts what a plugin asked for at Init.
-func interests(init *pluginv1.InitResponse) []hook.Interest {
-	list, err := interestsFromProto(init.GetInterest())
+// interests converts what a plugin asked for.
+func interests(interest []*pluginv1.HookInterest) []hook.Interest {
+	list, err := interestsFromProto(interest)
 	if err != nil {
 		return nil
 	}

@@ -34,6 +34,20 @@ var (
 // WaitReady waits until the plugin is there.
 func (f *storeFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }
 
+// enter waits, as long as ctx lasts, while the plugin is being replaced: nobody
+// is told of a store that failed because it has a new version.
+func (f *storeFacade) enter(ctx context.Context) (*binding, error) {
+	for {
+		b, err := f.set.enter(nil)
+		if !errors.Is(err, hook.ErrPaused) {
+			return b, err
+		}
+		if err := f.WaitReady(ctx); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // Load yields what the plugin keeps; see [retain.Store].
 func (f *storeFacade) Load(ctx context.Context) iter.Seq2[retain.Record, error] {
 	return func(yield func(retain.Record, error) bool) {
@@ -52,10 +66,11 @@ func (f *storeFacade) Load(ctx context.Context) iter.Seq2[retain.Record, error] 
 
 // load stops at the first error of yield and returns it.
 func (f *storeFacade) load(ctx context.Context, yield func(retain.Record) error) error {
-	b, err := f.set.current()
+	b, err := f.enter(ctx)
 	if err != nil {
 		return err
 	}
+	defer b.leave()
 	callCtx, done, err := b.begin(ctx)
 	if err != nil {
 		return err
@@ -130,10 +145,11 @@ func (f *storeFacade) Apply(ctx context.Context, changes []retain.Change) error 
 
 // apply makes one call with as many of the changes as fit, and returns how many.
 func (f *storeFacade) apply(ctx context.Context, changes []retain.Change) (n int, err error) {
-	b, err := f.set.current()
+	b, err := f.enter(ctx)
 	if err != nil {
 		return 0, err
 	}
+	defer b.leave()
 	var out outgoing
 	n = marshalChanges(&out, changes)
 	var response pluginv1.ApplyResponse

@@ -172,6 +172,13 @@ func (t *tapStream) confirm(call *tapCall, batches uint64) error {
 	return nil
 }
 
+// quiet reports whether the plugin has confirmed everything that it was sent.
+func (t *tapStream) quiet() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current == nil || t.current.sent == t.current.taken
+}
+
 // close ends the stream for good and waits for its goroutine.
 func (t *tapStream) close() {
 	t.mu.Lock()

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -30,10 +31,14 @@ func (f *validatorFacade) WaitReady(ctx context.Context) error { return f.set.sl
 // Validate asks the plugin; see [hook.Validator]. The plugin's call has ctx's
 // deadline and is cancelled with it. The errors wrap those of package hook.
 func (f *validatorFacade) Validate(ctx context.Context, c *hook.Connect) (*hook.Decision, error) {
-	bound, err := f.set.current()
+	bound, err := f.set.enter(nil)
+	if errors.Is(err, errRemoved) {
+		return &hook.Decision{Verdict: hook.Abstain}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
+	defer bound.leave()
 	connect, err := connectToProto(c)
 	if err != nil {
 		return nil, err

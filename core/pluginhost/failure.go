@@ -27,13 +27,14 @@ const (
 	KindUnhealthy                            // it missed its health checks
 	KindLost                                 // the connection to it broke
 	KindUntrusted                            // its answers made no sense
+	KindUnfinished                           // its files are still being written
 )
 
 // String names the kind in lower case.
 func (k FailureKind) String() string {
 	names := [...]string{
 		"none", "refused", "unrunnable", "incompatible", "incomplete", "garbled", "hung",
-		"exited", "misconfigured", "unhealthy", "lost", "untrusted",
+		"exited", "misconfigured", "unhealthy", "lost", "untrusted", "unfinished",
 	}
 	if int(k) < len(names) {
 		return names[k]

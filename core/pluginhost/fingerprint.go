@@ -25,6 +25,20 @@ const maxFingerprinted = 2000
 // worth another start when that file was mended.
 func (v *verifier) fingerprint() fingerprint {
 	h := sha256.New()
+	own := v.ownFiles()
+	h.Write(own[:])
+	var config any
+	if json.Unmarshal(v.Config.Config, &config) == nil {
+		addNamed(h, config)
+	}
+	return fingerprint(h.Sum(nil))
+}
+
+// ownFiles covers only what the plugin is made of: a running plugin watches the
+// files that its configuration names by itself, and may well write to them.
+// What an interpreter leaves beside its scripts is not covered either.
+func (v *verifier) ownFiles() fingerprint {
+	h := sha256.New()
 	switch p := v.place; {
 	case p.folder != "":
 		addTree(h, p.folder)
@@ -33,17 +47,27 @@ func (v *verifier) fingerprint() fingerprint {
 	case p.attach != "":
 		addFile(h, p.attach)
 	}
-	var config any
-	if json.Unmarshal(v.Config.Config, &config) == nil {
-		addNamed(h, config)
-	}
 	return fingerprint(h.Sum(nil))
 }
+
+// looks are fingerprints that were taken at one time.
+type looks struct {
+	all fingerprint // of everything that a start depends on
+	own fingerprint // of the plugin's own files
+}
+
+func (v *verifier) look() looks { return looks{all: v.fingerprint(), own: v.ownFiles()} }
 
 func addTree(h hash.Hash, folder string) {
 	left := maxFingerprinted
 	// What can't be read adds its absence.
-	_ = filepath.WalkDir(folder, func(path string, _ fs.DirEntry, _ error) error {
+	_ = filepath.WalkDir(folder, func(path string, e fs.DirEntry, _ error) error {
+		if path != folder && e != nil && (hidden(e.Name()) || e.Name() == "__pycache__") {
+			if e.IsDir() {
+				return filepath.SkipDir
+			}
+			return nil
+		}
 		addFile(h, path)
 		if left--; left == 0 {
 			return filepath.SkipAll
@@ -59,11 +83,11 @@ func addFile(h hash.Hash, path string) {
 		fmt.Fprintf(h, "%s\x00missing\x00", path)
 		return
 	}
-	size := info.Size()
-	if info.IsDir() {
-		size = 0 // differs between file systems for no change of ours
+	if info.IsDir() { // its size and time tell of entries that are left out too
+		fmt.Fprintf(h, "%s\x00%v\x00", path, info.Mode())
+		return
 	}
-	fmt.Fprintf(h, "%s\x00%d\x00%v\x00%d\x00", path, size, info.Mode(), info.ModTime().UnixNano())
+	fmt.Fprintf(h, "%s\x00%d\x00%v\x00%d\x00", path, info.Size(), info.Mode(), info.ModTime().UnixNano())
 }
 
 // addNamed adds the files that strings of a configuration may name.

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -22,29 +22,29 @@ type Host struct {
 	timing   timing
 
 	// Set by Start before any goroutine begins.
-	dirs        *runDir
-	guard       *guard
-	supervisors []*supervisor // in order, disabled ones left out
-	dirty       chan struct{} // holds a token when bindings may have changed
+	dirs   *runDir
+	guard  *guard
+	launch func(*member)        // runs the supervisor of a plugin
+	dirty  chan struct{}        // holds a token when bindings may have changed
+	flush  chan chan<- struct{} // who waits until they have been told
 
 	// store keeps retained messages. Start sets it, then only publish does.
-	store *supervisor
+	store atomic.Pointer[supervisor]
 
-	running sync.WaitGroup // the supervisors
+	// changing holds a token while the plugins are being changed.
+	changing chan struct{}
+
+	running sync.WaitGroup // the supervisors, and who looks for plugins
 	quit    chan struct{}  // ends publishing
 	told    sync.WaitGroup // the publisher
 	stopped sync.Once
 
-	mu   sync.Mutex         // guards the fields below
-	all  []reading          // every plugin, for its status
-	end  context.CancelFunc // ends all plugins, gently; nil before Start
-	halt context.CancelFunc // at once
-}
-
-// reading is a plugin that has a status.
-type reading struct {
-	found
-	supervisor *supervisor // nil if it is disabled
+	mu      sync.Mutex         // guards the fields below
+	members []*member          // every plugin, in order; replaced, not changed
+	configs []Config           // as they are in force
+	started bool               // Start has succeeded
+	end     context.CancelFunc // ends all plugins, gently; nil before Start
+	halt    context.CancelFunc // at once
 }
 
 // New makes a host. It starts nothing.
@@ -66,7 +66,8 @@ func New(o Options) (*Host, error) {
 	}
 	h := &Host{
 		options: o, log: o.Logger, onChange: o.OnChange, timing: defaultTiming,
-		dirty: make(chan struct{}, 1), quit: make(chan struct{}),
+		dirty: make(chan struct{}, 1), flush: make(chan chan<- struct{}), quit: make(chan struct{}),
+		changing: make(chan struct{}, 1), configs: o.Plugins,
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -83,6 +84,10 @@ func New(o Options) (*Host, error) {
 // everything is stopped again, and the host can't be used any more. ctx bounds
 // Start only.
 func (h *Host) Start(ctx context.Context) (Bindings, error) {
+	seen, err := search(h.options.PluginDir, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return Bindings{}, err
+	}
 	all, err := discover(h.options.PluginDir, h.options.Plugins, h.log)
 	if err != nil {
 		return Bindings{}, err
@@ -93,20 +98,30 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 	if len(all) > 0 {
 		h.guard = startGuard(h.log)
 	}
-	life, halted := h.launchAll(ctx, all)
-	for _, s := range h.supervisors {
-		h.running.Go(func() { s.run(life, halted) })
+	life := h.prepare(ctx)
+	for _, f := range all {
+		m := &member{found: f}
+		if f.enabled() {
+			h.employ(m)
+		}
+		h.put(m)
 	}
 	if err := h.settle(ctx); err != nil {
 		return Bindings{}, errors.Join(err, h.Stop(context.WithoutCancel(ctx)))
 	}
-	b := h.bindings()
+	b := h.bindings(nil)
 	h.told.Go(func() { h.publish(b, h.quit) })
+	if h.options.PluginDir != "" {
+		h.running.Go(func() { h.watchDir(life, seen) })
+	}
+	h.mu.Lock()
+	h.started = true
+	h.mu.Unlock()
 	return b, nil
 }
 
-// launchAll makes the supervisors, and the contexts under which they run.
-func (h *Host) launchAll(ctx context.Context, all []found) (life, halted context.Context) {
+// prepare makes what supervisors need, and the contexts under which they run.
+func (h *Host) prepare(ctx context.Context) (life context.Context) {
 	l := &launcher{
 		dirs: h.dirs, guard: h.guard, dataDir: h.options.DataDir, version: h.options.Version,
 		logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
@@ -117,33 +132,42 @@ func (h *Host) launchAll(ctx context.Context, all []found) (life, halted context
 		default:
 		}
 	}
+	ctx = context.WithoutCancel(ctx)
+	halted, halt := context.WithCancel(ctx)
+	life, end := context.WithCancel(ctx)
+	h.launch = func(m *member) {
+		own, dismiss := context.WithCancelCause(life)
+		m.dismiss = dismiss
+		m.supervisor = newSupervisor(m.found, l, h.log, changed, h.publishNow)
+		h.running.Go(func() {
+			defer dismiss(nil)
+			m.supervisor.run(own, halted)
+		})
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, f := range all {
-		r := reading{found: f}
-		if f.enabled() {
-			r.supervisor = newSupervisor(f, l, h.log, changed)
-			h.supervisors = append(h.supervisors, r.supervisor)
-		}
-		h.all = append(h.all, r)
-	}
-	ctx = context.WithoutCancel(ctx)
-	halted, h.halt = context.WithCancel(ctx)
-	life, h.end = context.WithCancel(ctx)
-	return life, halted
+	h.end, h.halt = end, halt
+	return life
 }
 
 // settle waits until it is known of every plugin how its start went.
 func (h *Host) settle(ctx context.Context) error {
-	for _, s := range h.supervisors {
+	for _, m := range h.list() {
+		if m.supervisor == nil {
+			continue
+		}
 		select {
-		case <-s.settled:
+		case <-m.supervisor.settled:
 		case <-ctx.Done():
-			return fmt.Errorf("plugin %s did not start in time: %w", s.Name, context.Cause(ctx))
+			return fmt.Errorf("plugin %s did not start in time: %w", m.Name, context.Cause(ctx))
 		}
 	}
 	var errs []error
-	for _, s := range h.supervisors {
+	for _, m := range h.list() {
+		s := m.supervisor
+		if s == nil {
+			continue
+		}
 		if s.required() && !s.serves() {
 			if f := s.lastFailure(); f != nil {
 				errs = append(errs, f)
@@ -167,6 +191,7 @@ func (h *Host) Stop(ctx context.Context) error {
 	defer context.AfterFunc(ctx, halt)()
 	end()
 	h.stopped.Do(func() {
+		h.changing <- struct{}{} // for good: nothing is started any more
 		h.running.Wait()
 		halt()
 		close(h.quit)
@@ -179,43 +204,20 @@ func (h *Host) Stop(ctx context.Context) error {
 
 // Plugins tells of all plugins, disabled ones too, in their order.
 func (h *Host) Plugins() []Status {
-	h.mu.Lock()
-	all := h.all
-	h.mu.Unlock()
+	all := h.list()
 	out := make([]Status, len(all))
-	for i := range all {
-		out[i] = all[i].status()
+	for i, m := range all {
+		out[i] = m.status()
 	}
 	return out
 }
 
 // Plugin tells of one plugin; false if there is none of that name.
 func (h *Host) Plugin(name string) (Status, bool) {
-	h.mu.Lock()
-	all := h.all
-	h.mu.Unlock()
-	for i := range all {
-		if all[i].Name == name {
-			return all[i].status(), true
-		}
+	if m := h.find(name); m != nil {
+		return m.status(), true
 	}
 	return Status{}, false
-}
-
-func (r *reading) status() Status {
-	out := Status{
-		Name: r.Name, Path: filepath.Clean(r.place.String()), Order: r.Order, State: Stopped,
-		Health: "it is disabled by the configuration", Validator: r.Validator, Interceptor: r.Interceptor,
-	}
-	s := r.supervisor
-	if s == nil {
-		return out
-	}
-	s.read(&out)
-	out.Required = s.required()
-	out.Traffic = Traffic(s.slot.facades.stats())
-	out.Calls = append(s.validatorCalls.Read(), s.interceptorCalls.Read()...)
-	return out
 }
 
 var _ hook.Waiter = (*slot)(nil)

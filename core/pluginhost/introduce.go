@@ -48,16 +48,12 @@ func (l *launcher) initRequest(s *start) (*pluginv1.InitRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	config := s.Config.Config
-	if len(config) == 0 {
-		config = []byte("{}")
-	}
 	return &pluginv1.InitRequest{
 		HostName:     "gatehouse",
 		HostVersion:  l.version,
 		ApiPackages:  apiPackages,
 		Instance:     s.Name,
-		ConfigJson:   config,
+		ConfigJson:   s.configJSON(),
 		DataDir:      dir,
 		LogLevel:     l.logLevel,
 		Capabilities: &pluginv1.Capabilities{InterceptStream: true, ObserveStream: true},
@@ -78,18 +74,7 @@ func (l *launcher) dataDirOf(name string) (string, error) {
 
 // judge checks what Init answered.
 func (l *launcher) judge(s *start, out *pluginv1.InitResponse) *Failure {
-	var refusals []string
-	for _, d := range out.GetDiagnostics() {
-		text := diagnostic(d)
-		switch d.GetSeverity() {
-		case pluginv1.Severity_SEVERITY_INFO:
-			s.log.Info("remark about configuration", slog.String("remark", text))
-		case pluginv1.Severity_SEVERITY_WARNING:
-			s.log.Warn("remark about configuration", slog.String("remark", text))
-		default:
-			refusals = append(refusals, text)
-		}
-	}
+	refusals := remarks(s.log, out.GetDiagnostics())
 	if len(refusals) > 0 {
 		return s.fail(l.now(), KindMisconfigured, "it refused its configuration: "+strings.Join(refusals, "; "),
 			fmt.Sprintf("change config of %s in the broker's configuration, or the file that it names", s.Name))

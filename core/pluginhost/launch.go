@@ -169,6 +169,9 @@ func (w *spawned) unstartable(err error) *Failure {
 	case errors.Is(err, fs.ErrNotExist):
 		what = fmt.Sprintf("its program %s can't be run: the interpreter of its first line, or its loader, does not exist", w.program)
 		do = "install what it needs, or a build for this system"
+	case errors.Is(err, syscall.ETXTBSY):
+		return w.fail(w.now(), KindUnfinished, fmt.Sprintf("its program %s is still being written", w.program),
+			"it is tried again; copy a program under another name and rename it then")
 	case errors.Is(err, fs.ErrPermission):
 		do = "chmod +x it, and look whether its file system is mounted noexec"
 	}
@@ -217,9 +220,8 @@ func (w *spawned) introduce(ctx context.Context, limit time.Duration) *Failure {
 		return f
 	case err == nil:
 		w.instance = newInstance(w.id, w.conn, init)
-		if w.stable, err = w.dirs.link(w.Name, w.socket); err != nil {
-			w.log.Warn("no stable name for the plugin's socket", slog.Any("error", err))
-			w.stable = w.socket
+		if w.stable = w.socket; pluginNetwork == "unix" {
+			w.stable = w.dirs.stable(w.Name)
 		}
 		return nil
 	case errors.Is(context.Cause(ctx), errTookTooLong):

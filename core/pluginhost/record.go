@@ -16,6 +16,7 @@ type record struct {
 	changed func() // what the plugin serves may have changed; does not block
 
 	mu       sync.Mutex // guards the fields below
+	entry    found      // as it is in force; replaced, not changed
 	state    State
 	since    time.Time
 	restarts uint64
@@ -24,12 +25,72 @@ type record struct {
 	failures history
 	running  facts // zero if nothing runs
 	out      *output
-	manifest *pluginapi.Manifest    // the latest, nil if none was readable
-	init     *pluginv1.InitResponse // the latest, nil if there was none
+	manifest *pluginapi.Manifest      // the latest, nil if none was readable
+	interest []*pluginv1.HookInterest // the latest
+	init     *pluginv1.InitResponse   // the latest, nil if there was none
+	swaps    swapRecord
 }
 
-func newRecord(now func() time.Time, changed func()) *record {
-	return &record{now: now, changed: changed, state: Discovered, since: now()}
+// swapRecord is what is known of instances that follow each other.
+type swapRecord struct {
+	done    uint64
+	since   time.Time // when a new one was begun to be started; zero if none is
+	leaving facts     // the one that answers what it has; zero if there is none
+	refused *Failure  // why the last new one was not put in place; nil if it was
+}
+
+func newRecord(entry found, now func() time.Time, changed func()) *record {
+	return &record{entry: entry, now: now, changed: changed, state: Discovered, since: now()}
+}
+
+// settings are the plugin's entry as it is in force.
+func (r *record) settings() found {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.entry
+}
+
+// abides takes note of the entry that is in force now.
+func (r *record) abides(entry found) {
+	r.mu.Lock()
+	r.entry = entry
+	r.mu.Unlock()
+	r.changed()
+}
+
+// swapping takes note of a new instance that is begun to be started.
+func (r *record) swapping() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.since = r.now()
+}
+
+// swapped takes note of how that went; nil: the new one has taken over.
+func (r *record) swapped(f *Failure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.since, r.swaps.refused = time.Time{}, f
+	if f == nil {
+		r.swaps.done++
+	}
+}
+
+// turnedDown takes note of why a running plugin goes on under its old
+// configuration; nil: it has the new one.
+func (r *record) turnedDown(f *Failure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.refused = f
+}
+
+// leaves takes note of the instance that was replaced; nil: it is gone.
+func (r *record) leaves(f *facts) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.leaving = facts{}
+	if f != nil {
+		r.swaps.leaving = *f
+	}
 }
 
 // enter changes the state of a plugin that does not serve.
@@ -78,7 +139,7 @@ func (r *record) ready(f facts) {
 	r.mu.Lock()
 	r.move(Ready, "")
 	r.running = f
-	r.init = f.instance.init
+	r.init, r.interest = f.instance.init, f.instance.init.GetInterest()
 	r.mu.Unlock()
 	r.changed()
 }
@@ -116,6 +177,13 @@ func (r *record) failed(f *Failure, next time.Time) {
 	r.changed()
 }
 
+// survived takes note of a failure after which another instance took over.
+func (r *record) survived(f *Failure) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = r.failures.with(f)
+}
+
 // lastFailure is the latest, nil if there was none.
 func (r *record) lastFailure() *Failure {
 	r.mu.Lock()
@@ -131,6 +199,21 @@ func (r *record) serves() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state.serving()
+}
+
+// listens takes note of the interest that a running plugin has now.
+func (r *record) listens(interest []*pluginv1.HookInterest) {
+	r.mu.Lock()
+	r.interest = interest
+	r.mu.Unlock()
+	r.changed()
+}
+
+// latestInterest is what the plugin last asked for, nil if nothing is known.
+func (r *record) latestInterest() []*pluginv1.HookInterest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.interest
 }
 
 // latestInit is the latest answer to Init, nil if there was none.
@@ -185,6 +268,15 @@ func (r *record) read(s *Status) {
 	}
 	if r.init != nil {
 		s.Version = r.init.GetVersion()
+	}
+	s.Swaps = r.swaps.done
+	s.Replacing = !r.swaps.since.IsZero()
+	if in := r.swaps.leaving.instance; in != nil {
+		s.LeavingPID, s.LeavingVersion = r.swaps.leaving.pid, in.init.GetVersion()
+	}
+	if r.swaps.refused != nil {
+		f := *r.swaps.refused
+		s.SwapFailure = &f
 	}
 	if r.out != nil {
 		s.Output = r.out.last(tailLines)

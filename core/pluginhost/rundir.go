@@ -151,20 +151,19 @@ func (d *runDir) holds(dir, socket string) bool {
 	return filepath.Dir(filepath.Clean(socket)) == dir
 }
 
-// link points name's stable socket at socket, which lies below p, and returns
-// its path.
-func (d *runDir) link(name, socket string) (string, error) {
+// link points name's stable socket at socket, which lies below p.
+func (d *runDir) link(name, socket string) error {
 	rel, err := filepath.Rel(d.sockets, socket)
 	if err != nil {
-		return "", err
+		return err
 	}
 	stable := d.stable(name)
 	fresh := stable + ".new"
 	_ = os.Remove(fresh)
 	if err := os.Symlink(filepath.Join(socketsName, rel), fresh); err != nil {
-		return "", err
+		return err
 	}
-	return stable, os.Rename(fresh, stable)
+	return os.Rename(fresh, stable)
 }
 
 // unlink removes name's stable socket if it still points at socket.

@@ -23,7 +23,7 @@ type spawned struct {
 	proc     *process
 	conn     *grpc.ClientConn // nil until the handshake
 	socket   string           // real path
-	stable   string           // path for people, "" until Init
+	stable   string           // path for people
 	instance *instance        // nil until Init
 	followed chan struct{}    // closed when no more output comes over the connection
 }
@@ -33,6 +33,15 @@ var _ worker = (*spawned)(nil)
 func (w *spawned) facts() facts {
 	pid, _ := strconv.Atoi(w.proc.ID())
 	return facts{instance: w.instance, pid: pid, socket: w.stable, program: w.program}
+}
+
+func (w *spawned) expose() {
+	if pluginNetwork != "unix" {
+		return
+	}
+	if err := w.dirs.link(w.Name, w.socket); err != nil {
+		w.log.Warn("no stable name for the plugin's socket", slog.Any("error", err))
+	}
 }
 
 // attend ends the instance as soon as its process is gone.
@@ -124,7 +133,7 @@ func (w *spawned) release() {
 		disconnect(w.conn, w.timing.reap)
 		_ = await(context.Background(), w.followed, w.timing.reap)
 	}
-	if w.stable != "" {
+	if w.socket != "" {
 		w.dirs.unlink(w.Name, w.socket)
 	}
 	w.remove()

@@ -64,6 +64,19 @@ type Status struct {
 	Failures  []Failure // the latest, oldest first
 	Output    []string  // last lines that its process wrote
 
+	// Swaps is how often one instance took over from another that ran.
+	Swaps uint64
+	// Replacing says that a new instance is being started beside the one that
+	// serves.
+	Replacing bool
+	// LeavingPID and LeavingVersion are of the instance that was replaced and
+	// answers what it had; 0 and "" if there is none.
+	LeavingPID     int
+	LeavingVersion string
+	// SwapFailure is why the latest new instance did not take over; nil if it
+	// did.
+	SwapFailure *Failure
+
 	Validator   hook.Policy // as configured; zero fields mean the hook's defaults
 	Interceptor hook.Policy
 	Calls       []hook.PointCount // what became of its calls

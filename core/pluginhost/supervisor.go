@@ -14,7 +14,7 @@ import (
 )
 
 // supervisor keeps one plugin running. One goroutine executes [supervisor.run];
-// the rest of the host reads its record.
+// the rest of the host reads its record and sends it orders.
 type supervisor struct {
 	*verifier
 	*record
@@ -25,24 +25,34 @@ type supervisor struct {
 	retry  *backoff
 	launch func(context.Context, *start) (worker, *Failure)
 	health func(context.Context, *grpc.ClientConn) (limitation string, err error)
+	fit    func(context.Context, *grpc.ClientConn) error // may a new instance take over?
+
+	// publish has the broker ask what the plugin now serves, and returns when
+	// it does, or when ctx ends.
+	publish func(ctx context.Context)
 
 	validatorCalls   *hook.Counters
 	interceptorCalls *hook.Counters
 
-	attempts int         // starts that were tried
-	asOf     fingerprint // of the files that the last start used
+	orders   chan order
+	owed     []chan<- error // who wait for the outcome of the next start
+	attempts int            // starts that were tried
+	tried    looks          // at the files that the last start used
 
 	// settled is closed when it is known how the start of the host went for
 	// this plugin.
 	settled chan struct{}
 	settle  func()
+
+	// over is closed when run has returned.
+	over chan struct{}
 }
 
 // crashesAtStart is how often a required plugin may crash while the host
 // starts. What a killed broker left may still be on its way out.
 const crashesAtStart = 3
 
-func newSupervisor(f found, l *launcher, log *slog.Logger, changed func()) *supervisor {
+func newSupervisor(f found, l *launcher, log *slog.Logger, changed func(), publish func(context.Context)) *supervisor {
 	log = log.With(slog.String("plugin", f.Name))
 	s := &supervisor{
 		verifier: &verifier{found: f, describeLimit: l.timing.describe},
@@ -50,144 +60,114 @@ func newSupervisor(f found, l *launcher, log *slog.Logger, changed func()) *supe
 		log:      log,
 		timing:   l.timing,
 		now:      l.now,
-		retry:    newBackoff(l.timing, f.MaxFailures),
 		launch:   l.launch,
 		health:   checkHealth,
+		fit:      checkFitness,
+		publish:  publish,
 
 		validatorCalls:   new(hook.Counters),
 		interceptorCalls: new(hook.Counters),
+		orders:           make(chan order),
 		settled:          make(chan struct{}),
+		over:             make(chan struct{}),
 	}
-	s.record = newRecord(l.now, changed)
+	s.record = newRecord(f, l.now, changed)
 	s.settle = sync.OnceFunc(func() { close(s.settled) })
-	if f.place.attach != "" {
-		s.retry.tries, s.retry.longest = -1, l.timing.attachPause
-	}
+	s.retry = s.newBackoff()
 	return s
+}
+
+func (s *supervisor) newBackoff() *backoff {
+	b := newBackoff(s.timing, s.MaxFailures)
+	if s.place.attach != "" {
+		b.tries, b.longest = -1, s.timing.attachPause
+	}
+	return b
 }
 
 // run starts the plugin, and starts it again when it ends, until life ends;
 // then it stops it, gently until halt ends. It returns when nothing of the
-// plugin runs any more.
+// plugin runs any more. A life that ended because of [errRemoved] lets calls
+// that the plugin has come to their end.
 func (s *supervisor) run(life, halt context.Context) {
+	defer close(s.over)
 	defer s.settle()
 	for life.Err() == nil {
 		w, failure := s.bringUp(life)
+		s.answer(failure)
 		var ready time.Duration
 		if failure == nil {
-			since := s.now()
-			if s.tend(life, w) {
-				s.takeDown(halt, w)
+			if failure, ready = s.tend(life, halt, w); failure == nil {
 				break
 			}
-			ready = s.now().Sub(since)
-			// Callers must not wait for the autopsy.
-			s.slot.vacate(w.facts().instance, w.facts().instance.err())
-			failure = w.autopsy()
 		}
 		if life.Err() == nil {
 			s.afterFailure(life, failure, ready)
 		}
 	}
-	s.slot.explain(errStopping, true)
+	s.slot.explain(errStopping, hopeless)
+	if removal(life) {
+		s.slot.explain(errRemoved, removed)
+	}
+	s.answer(&Failure{Plugin: s.Name, What: errStopping.Error()})
 	s.enter(Stopped)
 }
 
+// removal reports whether life ended because the plugin is not wanted any more.
+func removal(life context.Context) bool { return errors.Is(context.Cause(life), errRemoved) }
+
 // bringUp makes one attempt to get from the files to Ready.
 func (s *supervisor) bringUp(ctx context.Context) (worker, *Failure) {
-	s.asOf = s.fingerprint()
 	if s.attempts++; s.attempts > 1 {
 		s.restarted()
 	}
-	v, err := s.verify(ctx)
-	s.learn(v.manifest)
-	st := &start{found: s.found, verified: v, log: s.log, out: newOutput(s.log, s.now)}
-	if err != nil {
-		return nil, st.fail(s.now(), KindRefused, err.Error(), "")
+	c := s.inspect(ctx, s.verifier)
+	s.tried = c.looks
+	s.learn(c.verified.manifest)
+	if c.failure != nil {
+		return nil, c.failure
 	}
 	s.enter(Verified)
-	s.writes(st.out)
+	s.writes(c.out)
 	s.enter(Starting)
-	w, failure := s.launch(ctx, st)
-	if failure != nil {
-		return nil, failure
+	if c.worker, c.failure = s.launch(ctx, c.start); c.failure != nil {
+		return nil, c.failure
 	}
-	fs := w.facts()
-	if err := s.slot.install(fs.instance); err != nil {
-		fs.instance.fail(st.fail(s.now(), KindIncomplete, fmt.Sprintf("its answer to Init makes no sense: %v", err),
-			"report this to the plugin's author"))
-		return nil, w.autopsy()
+	if f := s.install(c); f != nil {
+		return nil, f
 	}
-	s.ready(fs)
 	s.settle()
+	return c.worker, nil
+}
+
+// install puts a candidate that was launched into the slot.
+func (s *supervisor) install(c *candidate) *Failure {
+	fs := c.worker.facts()
+	if err := s.slot.install(fs.instance); err != nil {
+		fs.instance.fail(c.fail(s.now(), KindIncomplete, fmt.Sprintf("its answer to Init makes no sense: %v", err),
+			"report this to the plugin's author"))
+		return c.worker.autopsy()
+	}
+	c.worker.expose()
+	s.ready(fs)
 	s.log.Info("plugin is ready", slog.Int("pid", fs.pid), slog.String("version", fs.instance.init.GetVersion()),
 		slog.Any("services", fs.instance.init.GetServices()), slog.String("socket", fs.socket))
-	return w, nil
-}
-
-// tend watches an instance. It reports true when life ended, false when the
-// instance did.
-func (s *supervisor) tend(life context.Context, w worker) bool {
-	in := w.facts().instance
-	tick := time.NewTicker(s.timing.healthEvery)
-	defer tick.Stop()
-	missed := 0
-	for {
-		err := s.examine(life, in)
-		switch {
-		case life.Err() != nil:
-			return true
-		case in.err() != nil:
-			return false
-		case err == nil:
-			missed = 0
-		default:
-			missed++
-			s.log.Warn("plugin missed a health check", slog.Int("missed", missed), slog.String("error", rpcError(err)))
-		}
-		if missed == s.timing.healthMiss {
-			in.fail(&Failure{
-				Plugin: s.Name, Kind: KindUnhealthy, Time: s.now(),
-				What: fmt.Sprintf("it missed %d health checks in a row (%s)", missed, rpcError(err)),
-				Do:   "look at its log for what it was doing",
-			})
-			return false
-		}
-		select {
-		case <-life.Done():
-			return true
-		case <-in.done:
-			return false
-		case <-tick.C:
-		}
-	}
-}
-
-// examine makes one health check.
-func (s *supervisor) examine(ctx context.Context, in *instance) error {
-	ctx, cancel := context.WithTimeout(ctx, s.timing.healthLimit)
-	defer cancel()
-	limitation, err := s.health(ctx, in.conn)
-	if err != nil {
-		return err
-	}
-	if s.feels(limitation) {
-		if limitation != "" {
-			s.log.Warn("plugin is degraded", slog.String("health", limitation))
-		} else {
-			s.log.Info("plugin is well again")
-		}
-	}
 	return nil
 }
 
 // takeDown stops an instance: what it has may end before it is asked to go.
-func (s *supervisor) takeDown(halt context.Context, w worker) {
+func (s *supervisor) takeDown(life, halt context.Context, w worker) {
 	in := w.facts().instance
-	s.slot.retire(in, errStopping)
 	s.enter(Draining)
-	w.drain(halt)
-	s.slot.facades.settled(halt, in, s.timing.settle)
+	if removal(life) {
+		s.slot.retire(in, removed, errRemoved)
+		s.slot.facades.settled(halt, in, s.timing.handover)
+		w.drain(halt)
+	} else {
+		s.slot.retire(in, hopeless, errStopping)
+		w.drain(halt)
+		s.slot.facades.settled(halt, in, s.timing.settle)
+	}
 	s.slot.vacate(in, errStopping)
 	w.stop(halt)
 }
@@ -199,7 +179,7 @@ func (s *supervisor) afterFailure(ctx context.Context, f *Failure, ready time.Du
 		s.giveUp(ctx, f, giveUp)
 		return
 	}
-	s.slot.explain(errors.New(f.What), false)
+	s.slot.explain(errors.New(f.What), awaited)
 	s.failed(f, s.now().Add(pause))
 	s.log.Warn("plugin failed and is started again", slog.String("cause", f.What), slog.String("do", f.Do),
 		slog.Duration("in", pause))
@@ -213,19 +193,20 @@ func (s *supervisor) afterFailure(ctx context.Context, f *Failure, ready time.Du
 
 // giveUp waits for a change of the plugin's files.
 func (s *supervisor) giveUp(ctx context.Context, f *Failure, often bool) {
-	s.slot.explain(errors.New(f.What), true)
+	s.slot.explain(errors.New(f.What), hopeless)
 	s.failed(f, time.Time{})
 	s.log.Error("plugin failed and is not started until its files or its configuration change",
 		slog.String("cause", f.What), slog.String("do", f.Do), slog.Bool("too_often", often))
 	s.settle()
 	if s.await(ctx, -1) {
 		s.retry.reset()
-		s.log.Info("files of plugin changed")
+		s.log.Info("plugin is started again: its files changed, or somebody asked for it")
 	}
 }
 
 // await waits for pause, for ever if it is negative, and reports whether it
-// returned earlier because the plugin's files are not those of the last start.
+// returned earlier because the plugin's files are not those of the last start,
+// or because of an order.
 func (s *supervisor) await(ctx context.Context, pause time.Duration) bool {
 	look := time.NewTicker(s.timing.poll)
 	defer look.Stop()
@@ -241,23 +222,42 @@ func (s *supervisor) await(ctx context.Context, pause time.Duration) bool {
 			return false
 		case <-over:
 			return false
+		case o := <-s.orders:
+			if o.entry != nil {
+				s.adopt(*o.entry)
+			}
+			s.owed = append(s.owed, o.done)
+			return true
 		case <-look.C:
-			if s.fingerprint() != s.asOf {
+			if s.fingerprint() != s.tried.all {
 				return true
 			}
 		}
 	}
 }
 
+// answer tells those who wait for it how a start went.
+func (s *supervisor) answer(f *Failure) {
+	for _, done := range s.owed {
+		if f != nil {
+			done <- f
+		} else {
+			done <- nil
+		}
+	}
+	s.owed = nil
+}
+
 // required reports whether the host can't start without the plugin.
 func (s *supervisor) required() bool {
-	if s.Required != nil {
-		return *s.Required
+	entry := s.settings()
+	if entry.Required != nil {
+		return *entry.Required
 	}
 	services, known := s.services()
 	if !known {
 		// It may be a validator: starting without would let everybody in.
 		return true
 	}
-	return s.named && (services.validator || services.store)
+	return entry.named && (services.validator || services.store)
 }

@@ -27,6 +27,7 @@ type fakeWorker struct {
 }
 
 func (w *fakeWorker) facts() facts          { return facts{instance: w.in, pid: 1} }
+func (w *fakeWorker) expose()               {}
 func (w *fakeWorker) drain(context.Context) { w.calls <- "drain" }
 func (w *fakeWorker) stop(context.Context)  { w.calls <- "stop" }
 func (w *fakeWorker) autopsy() *Failure {
@@ -48,7 +49,8 @@ type health struct {
 type nursery struct {
 	*supervisor
 	born    []time.Time
-	failing *Failure // if set, launches fail with it
+	births  atomic.Int64 // len(born), for a test that looks at any time
+	failing *Failure     // if set, launches fail with it
 	worker  *fakeWorker
 	health  atomic.Pointer[health] // what health checks find; nil: all is well
 	end     context.CancelFunc
@@ -68,7 +70,8 @@ func newNursery(t *testing.T, c Config) *nursery {
 	l := &launcher{now: time.Now, timing: defaultTiming}
 	n := &nursery{over: make(chan struct{})}
 	n.supervisor = newSupervisor(found{Config: c, place: place{root: real, folder: real}, named: true}, l,
-		slog.New(slog.DiscardHandler), func() {})
+		slog.New(slog.DiscardHandler), func() {}, func(context.Context) {})
+	n.fit = func(context.Context, *grpc.ClientConn) error { return nil }
 	n.retry.random = func(d time.Duration) time.Duration { return d - 1 }
 	n.launch = n.bear
 	n.supervisor.health = func(context.Context, *grpc.ClientConn) (string, error) {
@@ -82,6 +85,7 @@ func newNursery(t *testing.T, c Config) *nursery {
 
 func (n *nursery) bear(context.Context, *start) (worker, *Failure) {
 	n.born = append(n.born, time.Now())
+	n.births.Add(1)
 	if n.failing != nil {
 		return nil, n.failing
 	}
@@ -329,4 +333,38 @@ func TestSupervisorSettles(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A file that is being written is not started; once it rests, it is.
+func TestSupervisorWaitsForFilesToRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNursery(t, Config{})
+		n.begin()
+		n.expect(t, Ready)
+		old := n.worker
+		rules := ""
+		for range 10 {
+			rules += "one more line\n"
+			must(t, os.WriteFile(filepath.Join(n.place.folder, "rules.txt"), []byte(rules), 0o600))
+			time.Sleep(n.timing.watch)
+			synctest.Wait()
+		}
+		if got := n.births.Load(); got != 1 {
+			t.Fatalf("%d instances were started meanwhile", got-1)
+		}
+		time.Sleep(2 * n.timing.watch)
+		if s := n.expect(t, Ready); s.Swaps != 1 || n.worker == old {
+			t.Errorf("status is %+v", s)
+		}
+		if first, second := <-old.calls, <-old.calls; first != "drain" || second != "stop" {
+			t.Errorf("the old one: %s, %s", first, second)
+		}
+		// Nothing more changes: nothing more is started.
+		time.Sleep(time.Minute)
+		n.expect(t, Ready)
+		if got := n.births.Load(); got != 2 {
+			t.Errorf("%d instances were started", got)
+		}
+		n.finish()
+	})
 }

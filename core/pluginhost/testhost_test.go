@@ -35,6 +35,7 @@ func quickTiming() timing {
 	t.describe = patience
 	t.healthEvery = 50 * time.Millisecond
 	t.poll = 10 * time.Millisecond
+	t.watch = 20 * time.Millisecond
 	return t
 }
 
@@ -99,6 +100,14 @@ func (th *testHost) install(t *testing.T, name string, modes ...string) {
 	}
 	linkSelf(t, filepath.Join(folder, "chaos"))
 	writeManifest(t, folder, chaosManifest("chaos", append([]string{"run"}, modes...)...))
+}
+
+// rewrite gives an installed chaos plugin other modes, in one step.
+func (th *testHost) rewrite(t *testing.T, name string, modes ...string) {
+	t.Helper()
+	aside := t.TempDir()
+	writeManifest(t, aside, chaosManifest("chaos", append([]string{"run"}, modes...)...))
+	must(t, os.Rename(filepath.Join(aside, manifestFile), filepath.Join(th.dir, name, manifestFile)))
 }
 
 func writeManifest(t *testing.T, folder string, m *pluginapi.Manifest) {

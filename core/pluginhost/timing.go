@@ -26,6 +26,9 @@ type timing struct {
 	window       time.Duration // in which failures are counted
 	attachPause  time.Duration // the longest pause for attached plugins
 	poll         time.Duration // between looks at files of a plugin that failed
+	watch        time.Duration // between looks at files of one that runs; they have to be the same twice
+
+	handover time.Duration // for the calls that a replaced instance has
 }
 
 var defaultTiming = timing{
@@ -51,6 +54,9 @@ var defaultTiming = timing{
 	window:       10 * time.Minute,
 	attachPause:  2 * time.Second,
 	poll:         500 * time.Millisecond,
+	watch:        time.Second,
+
+	handover: 30 * time.Second,
 }
 
 const defaultMaxFailures = 5

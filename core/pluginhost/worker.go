@@ -8,11 +8,13 @@ import (
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
-// worker is a running plugin as its supervisor sees it. Only the supervisor's
-// goroutine calls it.
+// worker is a running plugin as its supervisor sees it. One goroutine at a time
+// calls it.
 type worker interface {
 	// facts are what is known of it; they do not change.
 	facts() facts
+	// expose gives it the stable name under which people find its socket.
+	expose()
 	// drain lets it finish what it has. It is bounded.
 	drain(ctx context.Context)
 	// stop ends it, gently if it lets itself be, at once when ctx ends. It

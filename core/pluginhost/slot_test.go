@@ -22,12 +22,12 @@ func TestSlotTellsWhyItIsEmpty(t *testing.T) {
 	}{
 		{"at first", func() {}, errNotStarted},
 		{"installed", func() { must(t, s.install(in)) }, nil},
-		{"retired", func() { s.retire(in, errStopping) }, errStopping},
+		{"retired", func() { s.retire(in, awaited, errStopping) }, errStopping},
 		{"installed again", func() { must(t, s.install(in)) }, nil},
-		{"explained while occupied", func() { s.explain(errNotStarted, true) }, nil},
+		{"explained while occupied", func() { s.explain(errNotStarted, hopeless) }, nil},
 		{"dead, and nobody noticed yet", func() { in.fail(errStopping) }, errStopping},
 		{"vacated", func() { s.vacate(in, errNotStarted) }, errNotStarted},
-		{"explained", func() { s.explain(errStopping, false) }, errStopping},
+		{"explained", func() { s.explain(errStopping, awaited) }, errStopping},
 	}
 	for _, step := range steps {
 		step.do()
@@ -43,7 +43,7 @@ func TestSlotTellsWhyItIsEmpty(t *testing.T) {
 
 func TestSlotSaysAFailureOnce(t *testing.T) {
 	s := emptySlot()
-	s.explain(&Failure{Plugin: "auth", What: "it exited", Do: "do something"}, false)
+	s.explain(&Failure{Plugin: "auth", What: "it exited", Do: "do something"}, awaited)
 	_, err := s.current()
 	if want := "plugin auth: hook is not available: it exited"; err.Error() != want {
 		t.Errorf("error is %q, want %q", err, want)
@@ -57,7 +57,7 @@ func TestSlotKeepsASuccessor(t *testing.T) {
 	second := newInstance(2, nil, &pluginv1.InitResponse{})
 	must(t, s.install(first))
 	must(t, s.install(second))
-	s.retire(first, errStopping)
+	s.retire(first, awaited, errStopping)
 	s.vacate(first, errStopping)
 	if in, err := s.current(); in != second {
 		t.Errorf("current is %v, %v", in, err)
@@ -70,7 +70,7 @@ func TestSlotWaits(t *testing.T) {
 	for range 3 {
 		go func() { ready <- s.WaitReady(context.Background()) }()
 	}
-	s.explain(errNotStarted, false) // a change that is not the one
+	s.explain(errNotStarted, awaited) // a change that is not the one
 	must(t, s.install(newInstance(1, nil, &pluginv1.InitResponse{})))
 	for range 3 {
 		if err := <-ready; err != nil {
@@ -89,7 +89,7 @@ func TestSlotStopsWaiting(t *testing.T) {
 	}
 	ready := make(chan error)
 	go func() { ready <- s.WaitReady(context.Background()) }()
-	s.explain(errStopping, true)
+	s.explain(errStopping, hopeless)
 	if err := <-ready; !errors.Is(err, hook.ErrUnavailable) || !errors.Is(err, errStopping) {
 		t.Errorf("error is %v", err)
 	}
