@@ -54,7 +54,16 @@ func (s *storeService) Load(_ *pluginv1.LoadRequest, stream pluginv1.RetainedSto
 	if part.Revision, err = s.revision(stream.Context(), in, newest); err != nil {
 		return err
 	}
+	part.MaxMessageBytes = in.maxMessageBytes()
 	return parts.send()
+}
+
+// maxMessageBytes is the limit that the store tells, 0 for none.
+func (in *instance) maxMessageBytes() uint64 {
+	if l, ok := in.value.(MessageLimiter); ok {
+		return uint64(max(0, l.MaxMessageBytes()))
+	}
+	return 0
 }
 
 // revision is the highest revision that the store has seen. Records do not tell
@@ -88,7 +97,7 @@ func (s *storeService) Apply(ctx context.Context, req *pluginv1.ApplyRequest) (*
 	if err != nil {
 		return nil, toStatus("apply", err)
 	}
-	return &pluginv1.ApplyResponse{Revision: revision}, nil
+	return &pluginv1.ApplyResponse{Revision: revision, MaxMessageBytes: in.maxMessageBytes()}, nil
 }
 
 // Snapshot streams records and tombstones. The revision is only known at the

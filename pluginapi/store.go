@@ -63,6 +63,14 @@ type Snapshotter interface {
 	Snapshot(ctx context.Context, record func(Record) error, tombstone func(Tombstone) error) (revision uint64, err error)
 }
 
+// MessageLimiter is a companion of [Store] that tells how large a message may be:
+// bytes of topic, payload and properties together; 0 is no limit. The broker
+// refuses a larger one at once, and learns of another limit with the answer to
+// the next Load or Apply. It is called from many goroutines and must not block.
+type MessageLimiter interface {
+	MaxMessageBytes() int
+}
+
 // Stats describes a store.
 type Stats struct {
 	Messages uint64            // stored now

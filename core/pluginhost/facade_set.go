@@ -43,7 +43,7 @@ func newFacades(s *slot, log *slog.Logger) *facades {
 	f.bindings.Store(new([]*binding))
 	f.validator = &validatorFacade{set: f}
 	f.observer = &observerFacade{set: f}
-	f.store = &storeFacade{f}
+	f.store = &storeFacade{set: f}
 	f.latest.Store(&interceptorFacade{set: f, interests: interceptions(nil)})
 	return f
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
+	"sync/atomic"
 
 	"google.golang.org/grpc"
 
@@ -24,11 +26,14 @@ const maxApplyBytes = 3 << 20
 // [hook.ErrLost] or [hook.ErrTimeout] say that the plugin could not be asked or
 // did not answer: the same call may well succeed later. All others are the
 // plugin's own answer and will be the same until something is done about it.
-type storeFacade struct{ set *facades }
+type storeFacade struct {
+	set   *facades
+	limit atomic.Int64 // MaxMessageBytes, as the plugin told last
+}
 
 var (
-	_ retain.Store = (*storeFacade)(nil)
-	_ hook.Waiter  = (*storeFacade)(nil)
+	_ retain.Limiter = (*storeFacade)(nil)
+	_ hook.Waiter    = (*storeFacade)(nil)
 )
 
 // WaitReady waits until the plugin is there.
@@ -46,6 +51,18 @@ func (f *storeFacade) enter(ctx context.Context) (*binding, error) {
 			return nil, err
 		}
 	}
+}
+
+// MaxMessageBytes is what the plugin told with its last answer; see
+// [retain.Limiter].
+func (f *storeFacade) MaxMessageBytes() int { return int(f.limit.Load()) }
+
+// learn takes over the limit of an answer. One that no int can hold is none.
+func (f *storeFacade) learn(limit uint64) {
+	if limit > math.MaxInt {
+		limit = 0
+	}
+	f.limit.Store(int64(limit))
 }
 
 // Load yields what the plugin keeps; see [retain.Store].
@@ -85,7 +102,7 @@ func (f *storeFacade) load(ctx context.Context, yield func(retain.Record) error)
 	if err := stream.SendMsg(new(pluginv1.LoadRequest)); err != nil && !errors.Is(err, io.EOF) {
 		return b.callError(ctx, err, true)
 	}
-	var highest uint64
+	var highest, limit uint64
 	for {
 		response := new(pluginv1.LoadResponse) // its records' payloads are kept
 		in := incoming{into: generated{response}}
@@ -100,8 +117,9 @@ func (f *storeFacade) load(ctx context.Context, yield func(retain.Record) error)
 		if err := yieldRecords(response, yield); err != nil {
 			return err
 		}
-		highest = max(highest, response.Revision)
+		highest, limit = max(highest, response.Revision), response.MaxMessageBytes
 	}
+	f.learn(limit)
 	if highest == 0 {
 		return nil
 	}
@@ -160,6 +178,7 @@ func (f *storeFacade) apply(ctx context.Context, changes []retain.Change) (n int
 	if last := changes[n-1].Revision; response.Revision < last {
 		return 0, illegal("it has revision %d after changes up to %d", response.Revision, last)
 	}
+	f.learn(response.MaxMessageBytes)
 	return n, nil
 }
 

@@ -225,3 +225,35 @@ func TestStoreApplyFails(t *testing.T) {
 	r.slot.vacate(r.in, errStopping)
 	wantErrors(t, r.facades().store.Apply(deadline(t), puts(1, 1)), hook.ErrUnavailable)
 }
+
+// TestStoreLimit has a store tell another limit with every answer.
+func TestStoreLimit(t *testing.T) {
+	f := &fakeStore{
+		load: func(s grpc.ServerStreamingServer[pluginv1.LoadResponse]) error {
+			return s.Send(&pluginv1.LoadResponse{MaxMessageBytes: 1000})
+		},
+		apply: func(_ context.Context, r *pluginv1.ApplyRequest) (*pluginv1.ApplyResponse, error) {
+			revision := r.GetChanges()[0].GetRevision()
+			return &pluginv1.ApplyResponse{Revision: revision, MaxMessageBytes: []uint64{0, 500, 1 << 63}[revision-1]}, nil
+		},
+	}
+	r := newRig(t, storing(f))
+	store := r.facades().store
+	want := func(limit int) {
+		t.Helper()
+		if got := store.MaxMessageBytes(); got != limit {
+			t.Errorf("limit %d, want %d", got, limit)
+		}
+	}
+	want(0)
+	if _, err := load(t, r); err != nil {
+		t.Fatal(err)
+	}
+	want(1000)
+	for i, limit := range []int{0, 500, 0} {
+		if err := store.Apply(deadline(t), []retain.Change{{Op: retain.Delete, Topic: "a", Revision: uint64(i + 1)}}); err != nil {
+			t.Fatal(err)
+		}
+		want(limit)
+	}
+}

@@ -98,7 +98,7 @@ func (x *Index) restore(r Record) bool {
 // returned for the revision; where nothing is to be removed, the revision is
 // that of the last change, which may be the removal that a repetition means. m
 // is kept; its topic must be valid. The error is [ErrQueueFull], [ErrQuota] or
-// [ErrStopped].
+// [ErrStopped], or wraps [ErrTooLarge].
 func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error) {
 	if len(m.Payload) == 0 || m.Expired(now) {
 		revision, _, err = x.Delete(m.Topic)
@@ -107,6 +107,9 @@ func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	c := Change{Op: Put, Topic: m.Topic, Message: m}
+	if err := x.fits(m); err != nil {
+		return 0, err
+	}
 	if err := x.quota(m.Topic, now); err != nil {
 		return 0, err
 	}
@@ -203,6 +206,18 @@ func (x *Index) Pending() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.queue.load.changes + x.writing.changes
+}
+
+// fits refuses a message that the store will never take.
+func (x *Index) fits(m *mqtt.Message) error {
+	l, ok := x.options.Store.(Limiter)
+	if !ok {
+		return nil
+	}
+	if size, limit := m.Size(), l.MaxMessageBytes(); limit > 0 && size > limit {
+		return fmt.Errorf("%w: %d bytes, and it takes %d", ErrTooLarge, size, limit)
+	}
+	return nil
 }
 
 // quota refuses a new topic when there are enough. Messages that have expired

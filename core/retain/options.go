@@ -15,6 +15,9 @@ var (
 	// ErrQuota: the message would be one more than Options.MaxMessages.
 	ErrQuota = errors.New("too many retained messages")
 
+	// ErrTooLarge: the message is larger than the store takes; see [Limiter].
+	ErrTooLarge = errors.New("retained message is larger than its store takes")
+
 	// ErrStopped: the writer has ended, so that nothing would be written.
 	ErrStopped = errors.New("retained store writer has stopped")
 )
@@ -37,7 +40,7 @@ type Options struct {
 	QueueBytes   int
 
 	// BatchChanges and BatchBytes bound one call of Store.Apply; a batch has
-	// at least one change. Zero means 1024 changes and 1 MiB.
+	// at least one change. Zero means 512 changes and 1 MiB.
 	BatchChanges int
 	BatchBytes   int
 
@@ -64,7 +67,7 @@ func (o Options) withDefaults() Options {
 	}{
 		{&o.QueueChanges, 65536},
 		{&o.QueueBytes, 64 << 20},
-		{&o.BatchChanges, 1024},
+		{&o.BatchChanges, 512},
 		{&o.BatchBytes, 1 << 20},
 	} {
 		if *d.value <= 0 {

@@ -73,3 +73,13 @@ type Store interface {
 	// ctx is done.
 	Apply(ctx context.Context, changes []Change) error
 }
+
+// Limiter is a [Store] that does not take messages of any size. A message that
+// is larger is refused before anything changes, for the store would refuse it
+// for ever.
+type Limiter interface {
+	Store
+	// MaxMessageBytes is the largest [mqtt.Message.Size]; 0 is no limit. It
+	// may change. It is called from many goroutines and must not block.
+	MaxMessageBytes() int
+}

@@ -12,7 +12,7 @@ import (
 // everything that could be read of it. It is called by Open.
 func (s *Store) setAside(r *recovery, size int64) error {
 	aside := s.options.Path + ".corrupt-" + s.options.Now().UTC().Format("20060102T150405.000Z")
-	if err := s.copyFile(aside, size); err != nil {
+	if err := s.copyFile(aside, s.file, size); err != nil {
 		return fmt.Errorf("the file is damaged and cannot be kept as %s: %w", aside, err)
 	}
 	if err := s.rewrite(); err != nil {
@@ -26,14 +26,14 @@ func (s *Store) setAside(r *recovery, size int64) error {
 	return nil
 }
 
-// copyFile writes a durable copy of the store's file, all of it.
-func (s *Store) copyFile(path string, size int64) (err error) {
+// copyFile writes a durable copy of a file, all of it.
+func (s *Store) copyFile(path string, from io.ReaderAt, size int64) (err error) {
 	f, err := s.files.Open(path, os.O_CREATE|os.O_TRUNC)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(s.file, 0, size)); err != nil {
+	if _, err := io.Copy(io.NewOffsetWriter(f, 0), io.NewSectionReader(from, 0, size)); err != nil {
 		return err
 	}
 	return f.Sync()

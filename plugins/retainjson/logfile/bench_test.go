@@ -1,8 +1,10 @@
 package logfile
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
@@ -24,7 +26,7 @@ func BenchmarkApply(b *testing.B) {
 	for _, policy := range []SyncPolicy{SyncAlways, SyncNever} {
 		for _, size := range []int{1, 64, 1000} {
 			b.Run(fmt.Sprintf("fsync=%s/batch=%d", policy, size), func(b *testing.B) {
-				s := filledStore(b, policy)
+				s := filledStore(b, policy, benchTopics)
 				changes := benchChanges(benchTopics)
 				rev := uint64(benchTopics)
 				b.ReportAllocs()
@@ -49,7 +51,33 @@ func BenchmarkApply(b *testing.B) {
 	}
 }
 
-func filledStore(b *testing.B, policy SyncPolicy) *Store {
+// BenchmarkChange is the cost of a single change with few topics in the file
+// and with very many: it has to be the same. The file is compacted meanwhile as
+// it would be.
+func BenchmarkChange(b *testing.B) {
+	for _, topics := range []int{10, 300_000} {
+		b.Run(fmt.Sprintf("topics=%d", topics), func(b *testing.B) {
+			s := filledStore(b, SyncNever, topics)
+			ctx, cancel := context.WithCancel(b.Context())
+			var running sync.WaitGroup
+			running.Go(func() { s.Run(ctx) })
+			defer running.Wait()
+			defer cancel()
+			changes, rev := benchChanges(topics), uint64(topics)
+			b.ReportAllocs()
+			for b.Loop() {
+				rev++
+				c := &changes[rev%uint64(topics)]
+				c.Revision = rev
+				if _, err := s.Apply(b.Context(), []pluginapi.Change{*c}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func filledStore(b *testing.B, policy SyncPolicy, topics int) *Store {
 	b.Helper()
 	s, err := Open(b.Context(), Options{Path: filepath.Join(b.TempDir(), "r.jsonl"), Sync: policy})
 	if err != nil {
@@ -60,7 +88,7 @@ func filledStore(b *testing.B, policy SyncPolicy) *Store {
 			b.Error(err)
 		}
 	})
-	changes := benchChanges(benchTopics)
+	changes := benchChanges(topics)
 	for len(changes) > 0 {
 		n := min(len(changes), 10_000)
 		if _, err := s.Apply(b.Context(), changes[:n]); err != nil {
@@ -73,7 +101,7 @@ func filledStore(b *testing.B, policy SyncPolicy) *Store {
 
 // BenchmarkStart opens a file with 200,000 topics and loads them.
 func BenchmarkStart(b *testing.B) {
-	s := filledStore(b, SyncNever)
+	s := filledStore(b, SyncNever, benchTopics)
 	path := s.options.Path
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
@@ -111,7 +139,7 @@ func BenchmarkStart(b *testing.B) {
 
 // BenchmarkCompact rewrites a file with 200,000 topics.
 func BenchmarkCompact(b *testing.B) {
-	s := filledStore(b, SyncNever)
+	s := filledStore(b, SyncNever, benchTopics)
 	for b.Loop() {
 		if err := s.Compact(b.Context()); err != nil {
 			b.Fatal(err)

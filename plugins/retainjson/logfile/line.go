@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/internal/messagejson"
 )
 
 // The format of the file. A file of a higher schema is left alone; a file of
@@ -52,26 +53,9 @@ type key struct {
 type line struct {
 	key
 
-	Text          *string     `json:"text,omitempty"`  // payload that is readable
-	Base64        []byte      `json:"base64,omitzero"` // payload that is not
-	QoS           uint8       `json:"qos,omitempty"`
-	Retain        bool        `json:"retain,omitempty"`
-	Created       time.Time   `json:"created,omitzero"`
-	Expiry        *uint32     `json:"expiry,omitempty"` // seconds after Created
-	UTF8          *bool       `json:"utf8,omitempty"`
-	ContentType   string      `json:"content_type,omitempty"`
-	ResponseTopic string      `json:"response_topic,omitempty"`
-	Correlation   []byte      `json:"correlation,omitzero"`
-	User          [][2]string `json:"user,omitempty"`
-	Publisher     string      `json:"publisher,omitempty"`
-	Origin        string      `json:"origin,omitempty"`
-}
-
-var originNames = map[pluginapi.Origin]string{
-	pluginapi.FromClient: "client",
-	pluginapi.FromWill:   "will",
-	pluginapi.FromServer: "server",
-	pluginapi.FromPlugin: "plugin",
+	Text   *string `json:"text,omitempty"`  // payload that is readable
+	Base64 []byte  `json:"base64,omitzero"` // payload that is not
+	messagejson.Fields
 }
 
 // newLine turns a change into a line. An error means that the change cannot
@@ -109,67 +93,18 @@ func (l *line) setMessage(m *pluginapi.Message) error {
 	} else {
 		l.Base64 = m.Payload
 	}
-	l.QoS, l.Retain = uint8(m.QoS), m.Retain
-	l.Created, l.Expiry = m.Created.UTC(), m.Expiry
-	l.UTF8, l.ContentType = m.PayloadIsUTF8, m.ContentType
-	l.ResponseTopic, l.Correlation = m.ResponseTopic, m.CorrelationData
-	l.Publisher, l.Origin = m.Publisher, originName(m.Origin)
-	valid := utf8.ValidString(m.ContentType) && utf8.ValidString(m.ResponseTopic) && utf8.ValidString(m.Publisher)
-	for _, u := range m.UserProperties {
-		l.User = append(l.User, [2]string{u.Key, u.Value})
-		valid = valid && utf8.ValidString(u.Key) && utf8.ValidString(u.Value)
-	}
-	if !valid {
-		return fmt.Errorf("message to %q has a string that is not valid UTF-8", m.Topic)
-	}
-	return nil
+	var err error
+	l.Fields, err = messagejson.Of(m)
+	return err
 }
 
 // message turns a put back into what was stored.
 func (l *line) message() *pluginapi.Message {
-	m := &pluginapi.Message{
-		Topic:           l.Topic,
-		Payload:         l.Base64,
-		QoS:             pluginapi.QoS(l.QoS),
-		Retain:          l.Retain,
-		PayloadIsUTF8:   l.UTF8,
-		Expiry:          l.Expiry,
-		ContentType:     l.ContentType,
-		ResponseTopic:   l.ResponseTopic,
-		CorrelationData: l.Correlation,
-		Publisher:       l.Publisher,
-		Created:         l.Created,
-	}
+	payload := l.Base64
 	if l.Text != nil {
-		m.Payload = []byte(*l.Text)
+		payload = []byte(*l.Text)
 	}
-	m.PayloadSize = len(m.Payload)
-	for _, u := range l.User {
-		m.UserProperties = append(m.UserProperties, pluginapi.UserProperty{Key: u[0], Value: u[1]})
-	}
-	m.Origin = parseOrigin(l.Origin)
-	return m
-}
-
-func originName(o pluginapi.Origin) string {
-	if s, ok := originNames[o]; ok || o == 0 {
-		return s
-	}
-	return strconv.Itoa(int(o))
-}
-
-// parseOrigin returns 0 for a name that it does not know.
-func parseOrigin(s string) pluginapi.Origin {
-	for o, name := range originNames {
-		if s == name {
-			return o
-		}
-	}
-	n, err := strconv.ParseUint(s, 10, 8)
-	if err != nil {
-		return 0
-	}
-	return pluginapi.Origin(n)
+	return l.Fields.Message(l.Topic, payload)
 }
 
 // readable says whether a payload is text that a person would want to see as

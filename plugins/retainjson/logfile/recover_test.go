@@ -190,7 +190,7 @@ func TestForeignFilesAreLeftAlone(t *testing.T) {
 		"newer schema":  {seal(`{"format":"gatehouse-retained","schema":2}`), "schema 2, known is 1"},
 		"no schema":     {seal(`{"format":"gatehouse-retained"}`), "schema 0, known is 1"},
 		"other format":  {seal(`{"format":"other","schema":1}`), "does not name the format"},
-		"a JSON array":  {"[{\"Topic\":\"a\"}]\n", "it is a JSON array"},
+		"a JSON array":  {"[{\"Name\":\"a\"}]\n", "it is a JSON array and not one of retained messages"},
 		"new operation": {head + seal(`{"op":"merge","rev":1,"topic":"a"}`), `unknown operation "merge"`},
 		"not an object": {head + seal(`{"op":7}`), "is not a record"},
 	}

@@ -149,9 +149,6 @@ func (r *recovery) take(raw rawLine) error {
 
 func (r *recovery) takeHeader(raw rawLine, good bool) error {
 	if !good {
-		if bytes.HasPrefix(bytes.TrimSpace(raw.data), []byte("[")) {
-			return fmt.Errorf("%w: it is a JSON array, not JSON Lines", errForeign)
-		}
 		r.takeBad(raw)
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -150,15 +149,11 @@ func (s *Store) open() error {
 			return err
 		}
 	}
-	f, err := s.files.Open(s.options.Path, os.O_CREATE)
+	f, size, err := s.openFile()
 	if err != nil {
 		return err
 	}
 	s.file = &handle{File: f, users: 1}
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
 	r, err := recoverFile(f, size)
 	if err != nil {
 		return err

@@ -177,9 +177,14 @@ type LoadResponse struct {
 	Records []*RetainedRecord `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
 	// The highest revision that the store has seen, deletions included; set at
 	// least in the last part. The broker counts on above it.
-	Revision      uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The largest message that the store takes: bytes of topic, payload, content
+	// type, response topic, correlation data and user properties together. The
+	// broker refuses a larger one before anybody is told that it is retained. 0
+	// is no limit. Set at least in the last part.
+	MaxMessageBytes uint64 `protobuf:"varint,3,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *LoadResponse) Reset() {
@@ -222,6 +227,13 @@ func (x *LoadResponse) GetRecords() []*RetainedRecord {
 func (x *LoadResponse) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+func (x *LoadResponse) GetMaxMessageBytes() uint64 {
+	if x != nil {
+		return x.MaxMessageBytes
 	}
 	return 0
 }
@@ -349,9 +361,11 @@ func (x *ApplyRequest) GetChanges() []*Change {
 type ApplyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The highest revision that is stored.
-	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The largest message that the store takes from now on, as in LoadResponse.
+	MaxMessageBytes uint64 `protobuf:"varint,2,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ApplyResponse) Reset() {
@@ -387,6 +401,13 @@ func (*ApplyResponse) Descriptor() ([]byte, []int) {
 func (x *ApplyResponse) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
+	}
+	return 0
+}
+
+func (x *ApplyResponse) GetMaxMessageBytes() uint64 {
+	if x != nil {
+		return x.MaxMessageBytes
 	}
 	return 0
 }
@@ -665,19 +686,21 @@ const file_gatehouse_plugin_v1_store_proto_rawDesc = "" +
 	"\x0eRetainedRecord\x126\n" +
 	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\"\r\n" +
-	"\vLoadRequest\"i\n" +
+	"\vLoadRequest\"\x95\x01\n" +
 	"\fLoadResponse\x12=\n" +
 	"\arecords\x18\x01 \x03(\v2#.gatehouse.plugin.v1.RetainedRecordR\arecords\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\"\xa1\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12*\n" +
+	"\x11max_message_bytes\x18\x03 \x01(\x04R\x0fmaxMessageBytes\"\xa1\x01\n" +
 	"\x06Change\x12-\n" +
 	"\x02op\x18\x01 \x01(\x0e2\x1d.gatehouse.plugin.v1.ChangeOpR\x02op\x12\x14\n" +
 	"\x05topic\x18\x02 \x01(\tR\x05topic\x126\n" +
 	"\amessage\x18\x03 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\"E\n" +
 	"\fApplyRequest\x125\n" +
-	"\achanges\x18\x01 \x03(\v2\x1b.gatehouse.plugin.v1.ChangeR\achanges\"+\n" +
+	"\achanges\x18\x01 \x03(\v2\x1b.gatehouse.plugin.v1.ChangeR\achanges\"W\n" +
 	"\rApplyResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\x11\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12*\n" +
+	"\x11max_message_bytes\x18\x02 \x01(\x04R\x0fmaxMessageBytes\"\x11\n" +
 	"\x0fSnapshotRequest\"\xad\x01\n" +
 	"\x10SnapshotResponse\x12=\n" +
 	"\arecords\x18\x01 \x03(\v2#.gatehouse.plugin.v1.RetainedRecordR\arecords\x12>\n" +
