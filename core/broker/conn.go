@@ -40,9 +40,12 @@ type conn struct {
 	limits   atomic.Pointer[connLimits] // replaced when the validators decide anew
 	validity validity
 
-	dec  *packet.Decoder
-	pace pace // of the client's publishes; reader only
-	run  run  // publishes of one read; reader only
+	dec     *packet.Decoder
+	now     time.Time // when what is being handled was read; reader only
+	arrived tally     // of that; reader only
+	pace    pace      // of the client's publishes; reader only
+	run     run       // publishes of one read; reader only
+	readEnd time.Time // the deadline of reading; reader only
 
 	inHand hook.InHand // what the reader asks hooks about
 
@@ -120,14 +123,14 @@ func (c *conn) read() ending {
 		if err := c.fill(); err != nil {
 			return c.readFailed(err)
 		}
-		packets := c.counts.packetsIn.Load()
-		if e := c.handleBuffered(); e != nil {
+		packets, e := c.handleBuffered()
+		if e != nil {
 			return *e
 		}
-		if c.counts.packetsIn.Load() != packets {
+		if packets > 0 {
 			begun = time.Time{} // what is left belongs to another packet
 		}
-		c.w.kick()
+		c.w.flush()
 		if !c.w.waitRoom(c.ctx, c.b.limits.ControlBytes) {
 			return c.readFailed(net.ErrClosed)
 		}
@@ -137,9 +140,21 @@ func (c *conn) read() ending {
 	}
 }
 
-// handleBuffered handles every complete packet that was read. Consecutive
-// publishes are one run.
-func (c *conn) handleBuffered() *ending {
+// handleBuffered handles every complete packet that was read and returns their
+// number.
+func (c *conn) handleBuffered() (packets uint64, e *ending) {
+	c.now = time.Now()
+	e = c.handleAll()
+	if packets = c.arrived.packets; packets > 0 {
+		c.lastPacket.Store(c.now.UnixNano())
+		c.countArrived()
+	}
+	return packets, e
+}
+
+// handleAll handles every complete packet that was read. Consecutive publishes
+// are one run.
+func (c *conn) handleAll() *ending {
 	for {
 		p, err := c.dec.Next()
 		if err != nil {
@@ -151,8 +166,7 @@ func (c *conn) handleBuffered() *ending {
 		if p == nil {
 			return c.run.flush(c)
 		}
-		c.countPacketIn()
-		c.lastPacket.Store(time.Now().UnixNano())
+		c.arrived.packets++
 		if pub, ok := p.(*packet.Publish); ok {
 			if e := c.run.add(c, pub); e != nil {
 				return e
@@ -204,21 +218,28 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 }
 
 // awaitPacket gives the client one and a half times its keep-alive
-// [MQTT-3.1.2-22]. A packet that has begun may take longer as long as bytes
-// come, but not for ever.
+// [MQTT-3.1.2-22], and up to a sixteenth more: to move a deadline costs as much
+// as to read a message, and that way it is moved now and then only. A packet
+// that has begun may take longer as long as bytes come, but not for ever.
 func (c *conn) awaitPacket(begun time.Time) {
 	limit := c.keepAlive + c.keepAlive/2
-	var deadline time.Time // none
+	var earliest, latest time.Time // none
 	if limit > 0 {
-		deadline = time.Now().Add(limit)
+		earliest = time.Now().Add(limit)
+		latest = earliest.Add(limit / 16)
 	}
 	if !begun.IsZero() {
 		last := begun.Add(max(limit, c.b.limits.PacketTimeout))
-		if deadline.IsZero() || last.Before(deadline) {
-			deadline = last
+		if earliest.IsZero() || last.Before(earliest) {
+			earliest = last
+		}
+		if latest.IsZero() || last.Before(latest) {
+			latest = last
 		}
 	}
-	c.readBy(deadline)
+	if c.readEnd.Before(earliest) || c.readEnd.After(latest) {
+		c.readBy(latest)
+	}
 }
 
 // handleEarly handles what the client sent behind its CONNECT without waiting
@@ -227,7 +248,7 @@ func (c *conn) handleEarly() {
 	if c.dec.Buffered() == 0 {
 		return
 	}
-	if e := c.handleBuffered(); e != nil {
+	if _, e := c.handleBuffered(); e != nil {
 		c.end(*e)
 	}
 	c.w.kick()

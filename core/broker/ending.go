@@ -40,8 +40,9 @@ func (c *conn) end(e ending) {
 var past = time.Unix(1, 0)
 
 // readBy sets the deadline for reading; zero means none. A connection that has
-// to end keeps the one that end has set.
+// to end keeps the one that end has set. Called by the reader.
 func (c *conn) readBy(deadline time.Time) {
+	c.readEnd = deadline
 	c.endMu.Lock()
 	defer c.endMu.Unlock()
 	if c.ended == nil {

@@ -53,10 +53,10 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	if code != mqtt.Success {
 		return r.stop(c, code, "more unacknowledged messages than the receive maximum")
 	}
-	c.countMessageIn(len(p.Message.Payload))
+	c.arrived.message(len(p.Message.Payload))
 	c.pace.count(len(p.Message.Payload) + len(name))
 	m := &p.Message
-	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, time.Now()
+	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, c.now
 	it := inbound{id: p.ID, qos: m.QoS, duplicate: receipt == session.Duplicate}
 	it.call.Client = c.client.info.Load()
 	it.call.Message = m

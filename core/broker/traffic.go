@@ -28,22 +28,43 @@ func (c *conn) countPacketIn() {
 	c.b.stats.packetsIn.Add(1)
 }
 
-// countMessageIn counts a PUBLISH that was read.
-func (c *conn) countMessageIn(payload int) {
-	c.counts.messagesIn.Add(1)
-	c.b.stats.messagesIn.Add(1)
-	c.b.stats.payloadIn.Add(uint64(payload))
+// tally gathers what one read brought, or one write takes, to be counted at
+// once: all connections share the broker's counters.
+type tally struct{ packets, messages, payload uint64 }
+
+// message adds a PUBLISH, but not to the packets.
+func (t *tally) message(payload int) {
+	t.messages++
+	t.payload += uint64(payload)
+}
+
+// countArrived counts what was read. Called by the reader.
+func (c *conn) countArrived() {
+	t := c.arrived
+	c.arrived = tally{}
+	c.counts.packetsIn.Add(t.packets)
+	c.b.stats.packetsIn.Add(t.packets)
+	if t.messages > 0 {
+		c.counts.messagesIn.Add(t.messages)
+		c.b.stats.messagesIn.Add(t.messages)
+		c.b.stats.payloadIn.Add(t.payload)
+	}
+}
+
+// countLeaving counts what is about to be written.
+func (c *conn) countLeaving(t tally) {
+	if t.packets == 0 {
+		return
+	}
+	c.counts.packetsOut.Add(t.packets)
+	c.b.stats.packetsOut.Add(t.packets)
+	c.counts.messagesOut.Add(t.messages)
+	c.b.stats.messagesOut.Add(t.messages)
+	c.b.stats.payloadOut.Add(t.payload)
 }
 
 // countOut counts a packet of any type that is to be written.
 func (c *conn) countOut() {
 	c.counts.packetsOut.Add(1)
 	c.b.stats.packetsOut.Add(1)
-}
-
-// countMessageOut counts a PUBLISH that is to be written.
-func (c *conn) countMessageOut(payload int) {
-	c.counts.messagesOut.Add(1)
-	c.b.stats.messagesOut.Add(1)
-	c.b.stats.payloadOut.Add(uint64(payload))
 }

@@ -36,21 +36,20 @@ type writer struct {
 	open    bool // the client is connected: messages may follow the answers
 	last    bool // the last answer is queued: no message after it
 	lastAt  int  // where in control the last answer begins
-	idle    chan struct{}
 	room    chan struct{} // not nil: closed when control was taken
+
+	goes sync.WaitGroup // the running goroutine
 
 	feed feed
 
 	// What follows belongs to the running goroutine.
 	batch []session.Outgoing
 	later []*mqtt.Message // that deliver hooks published
+	taken tally           // what was collected
+	until time.Time       // the deadline of writing
 }
 
-func (w *writer) init(c *conn) {
-	w.c = c
-	w.idle = make(chan struct{})
-	close(w.idle)
-}
+func (w *writer) init(c *conn) { w.c = c }
 
 // connected lets messages be written; what the writer looks at is set by now,
 // also if it has run before, for enhanced authentication.
@@ -66,14 +65,29 @@ func (w *writer) connected() {
 func (w *writer) kick() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.start()
+}
+
+// flush is kick for the reader, after it handled what it read: answers may wait
+// and retained messages for new subscriptions. What waits in the session has
+// seen to its own writing.
+func (w *writer) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.control) > 0 || len(w.feed.list) > 0 {
+		w.start()
+	}
+}
+
+// start lets a goroutine write. The caller holds mu.
+func (w *writer) start() {
 	switch {
 	case w.stopped:
 	case w.running:
 		w.again = true
 	default:
 		w.running = true
-		w.idle = make(chan struct{})
-		go w.run()
+		w.goes.Go(w.run)
 	}
 }
 
@@ -88,15 +102,7 @@ func (w *writer) farewell(timeout time.Duration) {
 	w.mu.Lock()
 	w.stopped = true
 	w.mu.Unlock()
-	w.wait()
-}
-
-// wait returns when no writer runs.
-func (w *writer) wait() {
-	w.mu.Lock()
-	idle := w.idle
-	w.mu.Unlock()
-	<-idle
+	w.goes.Wait()
 }
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeBufSize); return &b }}
@@ -125,7 +131,6 @@ func (w *writer) run() {
 			continue
 		}
 		w.running = false
-		close(w.idle)
 		w.mu.Unlock()
 		break
 	}
@@ -160,14 +165,19 @@ func (w *writer) write(buf []byte) {
 }
 
 // renewDeadline gives the client time to take something of what is written,
-// unless the connection ends.
+// unless the connection ends. Like that of reading, the deadline is moved now
+// and then only.
 func (w *writer) renewDeadline() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.leaving {
 		return false
 	}
-	_ = w.c.nc.SetWriteDeadline(time.Now().Add(w.c.b.limits.WriteTimeout))
+	limit := w.c.b.limits.WriteTimeout
+	if enough := time.Now().Add(limit); w.until.Before(enough) {
+		w.until = enough.Add(limit / 16)
+		_ = w.c.nc.SetWriteDeadline(w.until)
+	}
 	return true
 }
 
@@ -203,6 +213,8 @@ func (w *writer) collect(buf []byte) []byte {
 	if cap(w.batch) > writeBatch {
 		w.batch = nil
 	}
+	w.c.countLeaving(w.taken)
+	w.taken = tally{}
 	return buf
 }
 
@@ -211,6 +223,9 @@ func (w *writer) expired(m *mqtt.Message) { w.c.b.dropped(w.c.client, m, hook.Ca
 // screen asks the deliver hooks about what was queued while the client was
 // away.
 func (w *writer) screen() {
+	if !w.c.b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
+		return
+	}
 	var list []screening
 	for i := range w.batch {
 		if o := &w.batch[i]; o.Kind == session.SendPublish && !o.Delivery.Screened {
@@ -257,7 +272,7 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 	c := w.c
 	if o.Kind == session.SendPubrel {
 		buf, _ = c.enc.Append(buf, &packet.Ack{Kind: packet.PUBREL, ID: o.ID})
-		c.countOut()
+		w.taken.packets++
 		return buf
 	}
 	m := c.client.unmount(o.Delivery.Message)
@@ -281,8 +296,8 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 		c.b.dropped(c.client, o.Delivery.Message, hook.CauseTooLarge)
 		return buf
 	}
-	c.countOut()
-	c.countMessageOut(len(m.Payload))
+	w.taken.packets++
+	w.taken.message(len(m.Payload))
 	c.client.receipts.sent(o.Delivery.Message, o.ID)
 	if c.b.hooks.Observes(hook.Delivered) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
