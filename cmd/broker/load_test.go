@@ -83,7 +83,7 @@ func FuzzParseConfig(f *testing.F) {
 		}
 		s := &server{cfg: cfg}
 		s.brokerOptions()
-		if _, err := s.pluginConfigs(); err != nil {
+		if _, err := cfg.pluginConfigs(); err != nil {
 			t.Errorf("accepted, then: %v", err)
 		}
 	})

@@ -22,6 +22,7 @@ func TestMain(m *testing.M) {
 		commands[name] = func() { os.Exit(pluginapi.ServeArgs(p(), os.Args[1:])) }
 	}
 	maps.Copy(commands, brokenPlugins)
+	commands["stamper"] = stamperMain
 	testscript.Main(m, commands)
 }
 

@@ -81,9 +81,9 @@ func seconds16(d duration) uint16 {
 }
 
 // pluginConfigs maps the plugins of the configuration.
-func (s *server) pluginConfigs() ([]pluginhost.Config, error) {
-	out := make([]pluginhost.Config, 0, len(s.cfg.Plugins))
-	for name, p := range s.cfg.Plugins {
+func (c *config) pluginConfigs() ([]pluginhost.Config, error) {
+	out := make([]pluginhost.Config, 0, len(c.Plugins))
+	for name, p := range c.Plugins {
 		var text []byte
 		if p.Config != nil {
 			var err error

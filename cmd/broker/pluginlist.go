@@ -24,8 +24,11 @@ import (
 const adminTimeout = 10 * time.Second
 
 type pluginCmd struct {
-	List pluginListCmd `cmd:"" help:"List the plugins of a running broker."`
-	Info pluginInfoCmd `cmd:"" help:"Tell everything about one plugin."`
+	List    pluginListCmd    `cmd:"" help:"List the plugins of a running broker."`
+	Info    pluginInfoCmd    `cmd:"" help:"Tell everything about one plugin."`
+	Reload  pluginReloadCmd  `cmd:"" help:"Replace a running plugin by its files as they are now, while clients stay connected."`
+	Enable  pluginEnableCmd  `cmd:"" help:"Start a plugin that is disabled."`
+	Disable pluginDisableCmd `cmd:"" help:"Let a plugin take no part until it is enabled or the broker starts anew."`
 }
 
 // adminFlags say which broker a command talks to.
@@ -103,7 +106,7 @@ func (cmd *pluginListCmd) Run(t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tBREAKER\tLAST FAILURE")
 	for _, p := range res.Msg.GetPlugins() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.GetName(), orDash(p.GetVersion()), stateName(p.GetState()),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.GetName(), versions(p), stateName(p.GetState()),
 			age(p.GetSinceUnixNanos()), pid(p.GetPid()), p.GetRestarts(), breakers(p), failure(p))
 	}
 	if err := w.Flush(); err != nil {
@@ -158,6 +161,7 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 		{"services", orDash(strings.Join(p.GetServices(), " "))},
 		{"required", fmt.Sprint(p.GetRequired())},
 		{"restarts", fmt.Sprint(p.GetRestarts())},
+		{"replaced", replaced(p)},
 		{"last failure", failure(p)},
 		{"health", orDash(p.GetHealth())},
 	} {
@@ -176,6 +180,34 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 		fmt.Fprintf(t.out, "\nlast lines of standard error:\n    %s\n", strings.Join(p.GetStderr(), "\n    "))
 	}
 	return nil
+}
+
+// versions is the version that serves, after the one that it has replaced while
+// that is still there.
+func versions(p *adminv1.Plugin) string {
+	v := orDash(p.GetVersion())
+	if p.GetReplacing() {
+		v += " (a new one starts)"
+	}
+	if p.GetLeavingPid() != 0 {
+		v = p.GetLeavingVersion() + " -> " + v
+	}
+	return v
+}
+
+// replaced tells of instances that took over from each other.
+func replaced(p *adminv1.Plugin) string {
+	s := fmt.Sprintf("%d times", p.GetSwaps())
+	if p.GetReplacing() {
+		s += "; a new instance is being started"
+	}
+	if n := p.GetLeavingPid(); n != 0 {
+		s += fmt.Sprintf("; %s (pid %d) still answers what it had", p.GetLeavingVersion(), n)
+	}
+	if why := p.GetSwapFailure(); why != "" {
+		s += fmt.Sprintf("; the last attempt, %s ago, failed: %s", age(p.GetSwapFailureUnixNanos()), why)
+	}
+	return s
 }
 
 func policyCounts(h *adminv1.HookCounters) string {

@@ -38,6 +38,10 @@ func pluginOf(st *pluginhost.Status) *adminv1.Plugin {
 		Restarts: st.Restarts, SinceUnixNanos: unixNanos(st.Since), Socket: st.Socket, Path: st.Path,
 		Required: st.Required, Health: st.Health, Order: int32(st.Order), //nolint:gosec // a small number
 	}
+	p.Swaps, p.Replacing, p.LeavingPid, p.LeavingVersion = st.Swaps, st.Replacing, int64(st.LeavingPID), st.LeavingVersion
+	if f := st.SwapFailure; f != nil {
+		p.SwapFailure, p.SwapFailureUnixNanos = f.What, unixNanos(f.Time)
+	}
 	if n := len(st.Failures); n > 0 {
 		last := st.Failures[n-1]
 		p.LastFailure, p.LastFailureUnixNanos = last.What, unixNanos(last.Time)

@@ -94,41 +94,16 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	log, level := newLogger(t.err, cfg.Log.Format, cfg.Log.Level)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := &server{cfg: cfg, log: log, out: t.out, adminURL: cmd.Admin}
-	hup := make(chan os.Signal, 1)
-	notifyReload(hup)
-	defer signal.Stop(hup)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer stop() // ends the goroutine on every way out
-	wg.Go(func() {
-		for {
-			select {
-			case <-hup:
-				cmd.reload(log, level)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
+	s := &server{cfg: cfg, log: log, level: level, load: cmd.load, out: t.out, adminURL: cmd.Admin}
 	return s.run(ctx)
-}
-
-// reload reads the configuration again. A bad one changes nothing.
-func (cmd *serveCmd) reload(log *slog.Logger, level *slog.LevelVar) {
-	cfg, err := cmd.load()
-	if err != nil {
-		log.Error("configuration not reloaded: the old one stays in force", "error", err)
-		return
-	}
-	setLevel(level, cfg.Log.Level)
-	log.Info("log level reloaded; other changes of the configuration take effect at the next start", "level", level.Level().String())
 }
 
 // server is one run of the broker.
 type server struct {
-	cfg      *config
+	cfg      *config // as it was at the start
 	log      *slog.Logger
+	level    *slog.LevelVar
+	load     func() (*config, error) // reads the configuration again
 	out      interface{ Write([]byte) (int, error) }
 	adminURL string
 
@@ -157,6 +132,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err := s.checkOpenness(bindings); err != nil {
 		return err
 	}
+	defer s.followReloads(ctx)()
 	stopRetained, err := s.startRetained(ctx, bindings)
 	if err != nil {
 		return err
@@ -173,13 +149,13 @@ func (s *server) run(ctx context.Context) (err error) {
 
 // startPlugins starts the plugins and binds their hooks.
 func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) {
-	plugins, err := s.pluginConfigs()
+	plugins, err := s.cfg.pluginConfigs()
 	if err != nil {
 		return pluginhost.Bindings{}, err
 	}
 	s.host, err = pluginhost.New(pluginhost.Options{
 		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins,
-		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind,
+		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind, Permit: s.checkOpenness,
 	})
 	if err != nil {
 		return pluginhost.Bindings{}, err

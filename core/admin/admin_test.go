@@ -1,11 +1,15 @@
 package admin_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -29,8 +33,52 @@ func (o oneplugin) Plugin(name string) (*adminv1.Plugin, bool) {
 	return o.Plugins()[0], name == "authfile"
 }
 
+func (oneplugin) ReloadPlugin(_ context.Context, name string) error {
+	if name != "authfile" {
+		return fmt.Errorf("nobody of this name: %w", admin.ErrUnknown)
+	}
+	return nil
+}
+
+func (oneplugin) EnablePlugin(context.Context, string) error { return nil }
+
+func (oneplugin) DisablePlugin(ctx context.Context, name string) error {
+	if name == "slow" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return errors.New("it is needed")
+}
+
+func TestChanges(t *testing.T) {
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}))
+	defer srv.Close()
+	client := adminv1connect.NewAdminServiceClient(srv.Client(), srv.URL)
+	re, err := client.ReloadPlugin(t.Context(), connect.NewRequest(&adminv1.ReloadPluginRequest{Name: "authfile"}))
+	if err != nil || re.Msg.GetPlugin().GetName() != "authfile" {
+		t.Errorf("reload: %v, %v", re, err)
+	}
+	_, err = client.ReloadPlugin(t.Context(), connect.NewRequest(&adminv1.ReloadPluginRequest{Name: "nobody"}))
+	if connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("reload of nobody: %v", err)
+	}
+	if _, err := client.EnablePlugin(t.Context(), connect.NewRequest(&adminv1.EnablePluginRequest{Name: "authfile"})); err != nil {
+		t.Errorf("enable: %v", err)
+	}
+	_, err = client.DisablePlugin(t.Context(), connect.NewRequest(&adminv1.DisablePluginRequest{Name: "authfile"}))
+	if connect.CodeOf(err) != connect.CodeFailedPrecondition || !strings.Contains(err.Error(), "it is needed") {
+		t.Errorf("disable: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err = client.DisablePlugin(ctx, connect.NewRequest(&adminv1.DisablePluginRequest{Name: "slow"}))
+	if connect.CodeOf(err) != connect.CodeDeadlineExceeded {
+		t.Errorf("disable that takes too long: %v", err)
+	}
+}
+
 func TestGRPC(t *testing.T) {
-	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}))
+	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
@@ -52,7 +100,7 @@ func TestGRPC(t *testing.T) {
 
 // The same handler answers curl.
 func TestJSON(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	res, err := http.Post(srv.URL+"/gatehouse.admin.v1.AdminService/GetStatus", "application/json", strings.NewReader("{}"))
 	if err != nil {

@@ -274,9 +274,23 @@ type Plugin struct {
 	// One line about its health; empty if all is well.
 	Health string `protobuf:"bytes,15,opt,name=health,proto3" json:"health,omitempty"`
 	// Place in the chain.
-	Order         int32 `protobuf:"varint,16,opt,name=order,proto3" json:"order,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Order int32 `protobuf:"varint,16,opt,name=order,proto3" json:"order,omitempty"`
+	// How often a new instance took over from one that ran.
+	Swaps uint64 `protobuf:"varint,17,opt,name=swaps,proto3" json:"swaps,omitempty"`
+	// Whether a new instance is being started beside the one that serves.
+	Replacing bool `protobuf:"varint,18,opt,name=replacing,proto3" json:"replacing,omitempty"`
+	// Process identifier of the instance that was replaced and still answers what
+	// it had; 0 if there is none.
+	LeavingPid int64 `protobuf:"varint,19,opt,name=leaving_pid,json=leavingPid,proto3" json:"leaving_pid,omitempty"`
+	// Its version.
+	LeavingVersion string `protobuf:"bytes,20,opt,name=leaving_version,json=leavingVersion,proto3" json:"leaving_version,omitempty"`
+	// Why the latest new instance or configuration was not put in force, in one
+	// line; empty if it was.
+	SwapFailure string `protobuf:"bytes,21,opt,name=swap_failure,json=swapFailure,proto3" json:"swap_failure,omitempty"`
+	// When, in nanoseconds since the Unix epoch; 0 if never.
+	SwapFailureUnixNanos int64 `protobuf:"varint,22,opt,name=swap_failure_unix_nanos,json=swapFailureUnixNanos,proto3" json:"swap_failure_unix_nanos,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Plugin) Reset() {
@@ -417,6 +431,48 @@ func (x *Plugin) GetHealth() string {
 func (x *Plugin) GetOrder() int32 {
 	if x != nil {
 		return x.Order
+	}
+	return 0
+}
+
+func (x *Plugin) GetSwaps() uint64 {
+	if x != nil {
+		return x.Swaps
+	}
+	return 0
+}
+
+func (x *Plugin) GetReplacing() bool {
+	if x != nil {
+		return x.Replacing
+	}
+	return false
+}
+
+func (x *Plugin) GetLeavingPid() int64 {
+	if x != nil {
+		return x.LeavingPid
+	}
+	return 0
+}
+
+func (x *Plugin) GetLeavingVersion() string {
+	if x != nil {
+		return x.LeavingVersion
+	}
+	return ""
+}
+
+func (x *Plugin) GetSwapFailure() string {
+	if x != nil {
+		return x.SwapFailure
+	}
+	return ""
+}
+
+func (x *Plugin) GetSwapFailureUnixNanos() int64 {
+	if x != nil {
+		return x.SwapFailureUnixNanos
 	}
 	return 0
 }
@@ -741,6 +797,282 @@ func (x *GetPluginResponse) GetPlugin() *Plugin {
 	return nil
 }
 
+// ReloadPluginRequest names a plugin.
+type ReloadPluginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadPluginRequest) Reset() {
+	*x = ReloadPluginRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadPluginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadPluginRequest) ProtoMessage() {}
+
+func (x *ReloadPluginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadPluginRequest.ProtoReflect.Descriptor instead.
+func (*ReloadPluginRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ReloadPluginRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// ReloadPluginResponse describes it.
+type ReloadPluginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin as it is now.
+	Plugin        *Plugin `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReloadPluginResponse) Reset() {
+	*x = ReloadPluginResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReloadPluginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReloadPluginResponse) ProtoMessage() {}
+
+func (x *ReloadPluginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReloadPluginResponse.ProtoReflect.Descriptor instead.
+func (*ReloadPluginResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ReloadPluginResponse) GetPlugin() *Plugin {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
+// EnablePluginRequest names a plugin.
+type EnablePluginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnablePluginRequest) Reset() {
+	*x = EnablePluginRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnablePluginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnablePluginRequest) ProtoMessage() {}
+
+func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnablePluginRequest.ProtoReflect.Descriptor instead.
+func (*EnablePluginRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *EnablePluginRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// EnablePluginResponse describes it.
+type EnablePluginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin as it is now.
+	Plugin        *Plugin `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EnablePluginResponse) Reset() {
+	*x = EnablePluginResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EnablePluginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EnablePluginResponse) ProtoMessage() {}
+
+func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EnablePluginResponse.ProtoReflect.Descriptor instead.
+func (*EnablePluginResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *EnablePluginResponse) GetPlugin() *Plugin {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
+// DisablePluginRequest names a plugin.
+type DisablePluginRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisablePluginRequest) Reset() {
+	*x = DisablePluginRequest{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisablePluginRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisablePluginRequest) ProtoMessage() {}
+
+func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisablePluginRequest.ProtoReflect.Descriptor instead.
+func (*DisablePluginRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *DisablePluginRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// DisablePluginResponse describes it.
+type DisablePluginResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The plugin as it is now.
+	Plugin        *Plugin `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DisablePluginResponse) Reset() {
+	*x = DisablePluginResponse{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DisablePluginResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DisablePluginResponse) ProtoMessage() {}
+
+func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DisablePluginResponse.ProtoReflect.Descriptor instead.
+func (*DisablePluginResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *DisablePluginResponse) GetPlugin() *Plugin {
+	if x != nil {
+		return x.Plugin
+	}
+	return nil
+}
+
 var File_gatehouse_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
@@ -754,7 +1086,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x04 \x03(\tR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x05 \x01(\x04R\aclients\x12$\n" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
-	"\bretained\x18\a \x01(\x04R\bretained\"\x81\x04\n" +
+	"\bretained\x18\a \x01(\x04R\bretained\"\xd9\x05\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -772,7 +1104,14 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x06stderr\x18\r \x03(\tR\x06stderr\x126\n" +
 	"\x05hooks\x18\x0e \x03(\v2 .gatehouse.admin.v1.HookCountersR\x05hooks\x12\x16\n" +
 	"\x06health\x18\x0f \x01(\tR\x06health\x12\x14\n" +
-	"\x05order\x18\x10 \x01(\x05R\x05order\"\xc6\x03\n" +
+	"\x05order\x18\x10 \x01(\x05R\x05order\x12\x14\n" +
+	"\x05swaps\x18\x11 \x01(\x04R\x05swaps\x12\x1c\n" +
+	"\treplacing\x18\x12 \x01(\bR\treplacing\x12\x1f\n" +
+	"\vleaving_pid\x18\x13 \x01(\x03R\n" +
+	"leavingPid\x12'\n" +
+	"\x0fleaving_version\x18\x14 \x01(\tR\x0eleavingVersion\x12!\n" +
+	"\fswap_failure\x18\x15 \x01(\tR\vswapFailure\x125\n" +
+	"\x17swap_failure_unix_nanos\x18\x16 \x01(\x03R\x14swapFailureUnixNanos\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
@@ -798,6 +1137,18 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x10GetPluginRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"G\n" +
 	"\x11GetPluginResponse\x122\n" +
+	"\x06plugin\x18\x01 \x01(\v2\x1a.gatehouse.admin.v1.PluginR\x06plugin\")\n" +
+	"\x13ReloadPluginRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
+	"\x14ReloadPluginResponse\x122\n" +
+	"\x06plugin\x18\x01 \x01(\v2\x1a.gatehouse.admin.v1.PluginR\x06plugin\")\n" +
+	"\x13EnablePluginRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"J\n" +
+	"\x14EnablePluginResponse\x122\n" +
+	"\x06plugin\x18\x01 \x01(\v2\x1a.gatehouse.admin.v1.PluginR\x06plugin\"*\n" +
+	"\x14DisablePluginRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"K\n" +
+	"\x15DisablePluginResponse\x122\n" +
 	"\x06plugin\x18\x01 \x01(\v2\x1a.gatehouse.admin.v1.PluginR\x06plugin*\x99\x02\n" +
 	"\vPluginState\x12\x1c\n" +
 	"\x18PLUGIN_STATE_UNSPECIFIED\x10\x00\x12\x1b\n" +
@@ -809,11 +1160,14 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x15PLUGIN_STATE_DRAINING\x10\x06\x12\x18\n" +
 	"\x14PLUGIN_STATE_STOPPED\x10\a\x12\x18\n" +
 	"\x14PLUGIN_STATE_BACKOFF\x10\b\x12\x17\n" +
-	"\x13PLUGIN_STATE_FAILED\x10\t2\xa2\x02\n" +
+	"\x13PLUGIN_STATE_FAILED\x10\t2\xce\x04\n" +
 	"\fAdminService\x12X\n" +
 	"\tGetStatus\x12$.gatehouse.admin.v1.GetStatusRequest\x1a%.gatehouse.admin.v1.GetStatusResponse\x12^\n" +
 	"\vListPlugins\x12&.gatehouse.admin.v1.ListPluginsRequest\x1a'.gatehouse.admin.v1.ListPluginsResponse\x12X\n" +
-	"\tGetPlugin\x12$.gatehouse.admin.v1.GetPluginRequest\x1a%.gatehouse.admin.v1.GetPluginResponseBFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
+	"\tGetPlugin\x12$.gatehouse.admin.v1.GetPluginRequest\x1a%.gatehouse.admin.v1.GetPluginResponse\x12a\n" +
+	"\fReloadPlugin\x12'.gatehouse.admin.v1.ReloadPluginRequest\x1a(.gatehouse.admin.v1.ReloadPluginResponse\x12a\n" +
+	"\fEnablePlugin\x12'.gatehouse.admin.v1.EnablePluginRequest\x1a(.gatehouse.admin.v1.EnablePluginResponse\x12d\n" +
+	"\rDisablePlugin\x12(.gatehouse.admin.v1.DisablePluginRequest\x1a).gatehouse.admin.v1.DisablePluginResponseBFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_gatehouse_admin_v1_admin_proto_rawDescOnce sync.Once
@@ -828,36 +1182,51 @@ func file_gatehouse_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
-	(PluginState)(0),            // 0: gatehouse.admin.v1.PluginState
-	(*GetStatusRequest)(nil),    // 1: gatehouse.admin.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),   // 2: gatehouse.admin.v1.GetStatusResponse
-	(*Plugin)(nil),              // 3: gatehouse.admin.v1.Plugin
-	(*HookCounters)(nil),        // 4: gatehouse.admin.v1.HookCounters
-	(*ListPluginsRequest)(nil),  // 5: gatehouse.admin.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil), // 6: gatehouse.admin.v1.ListPluginsResponse
-	(*GetPluginRequest)(nil),    // 7: gatehouse.admin.v1.GetPluginRequest
-	(*GetPluginResponse)(nil),   // 8: gatehouse.admin.v1.GetPluginResponse
-	nil,                         // 9: gatehouse.admin.v1.HookCounters.PolicyEntry
+	(PluginState)(0),              // 0: gatehouse.admin.v1.PluginState
+	(*GetStatusRequest)(nil),      // 1: gatehouse.admin.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),     // 2: gatehouse.admin.v1.GetStatusResponse
+	(*Plugin)(nil),                // 3: gatehouse.admin.v1.Plugin
+	(*HookCounters)(nil),          // 4: gatehouse.admin.v1.HookCounters
+	(*ListPluginsRequest)(nil),    // 5: gatehouse.admin.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),   // 6: gatehouse.admin.v1.ListPluginsResponse
+	(*GetPluginRequest)(nil),      // 7: gatehouse.admin.v1.GetPluginRequest
+	(*GetPluginResponse)(nil),     // 8: gatehouse.admin.v1.GetPluginResponse
+	(*ReloadPluginRequest)(nil),   // 9: gatehouse.admin.v1.ReloadPluginRequest
+	(*ReloadPluginResponse)(nil),  // 10: gatehouse.admin.v1.ReloadPluginResponse
+	(*EnablePluginRequest)(nil),   // 11: gatehouse.admin.v1.EnablePluginRequest
+	(*EnablePluginResponse)(nil),  // 12: gatehouse.admin.v1.EnablePluginResponse
+	(*DisablePluginRequest)(nil),  // 13: gatehouse.admin.v1.DisablePluginRequest
+	(*DisablePluginResponse)(nil), // 14: gatehouse.admin.v1.DisablePluginResponse
+	nil,                           // 15: gatehouse.admin.v1.HookCounters.PolicyEntry
 }
 var file_gatehouse_admin_v1_admin_proto_depIdxs = []int32{
-	0, // 0: gatehouse.admin.v1.Plugin.state:type_name -> gatehouse.admin.v1.PluginState
-	4, // 1: gatehouse.admin.v1.Plugin.hooks:type_name -> gatehouse.admin.v1.HookCounters
-	9, // 2: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
-	3, // 3: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
-	3, // 4: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	1, // 5: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
-	5, // 6: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
-	7, // 7: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
-	2, // 8: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
-	6, // 9: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
-	8, // 10: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: gatehouse.admin.v1.Plugin.state:type_name -> gatehouse.admin.v1.PluginState
+	4,  // 1: gatehouse.admin.v1.Plugin.hooks:type_name -> gatehouse.admin.v1.HookCounters
+	15, // 2: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
+	3,  // 3: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 4: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 5: gatehouse.admin.v1.ReloadPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 6: gatehouse.admin.v1.EnablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 7: gatehouse.admin.v1.DisablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	1,  // 8: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
+	5,  // 9: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
+	7,  // 10: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
+	9,  // 11: gatehouse.admin.v1.AdminService.ReloadPlugin:input_type -> gatehouse.admin.v1.ReloadPluginRequest
+	11, // 12: gatehouse.admin.v1.AdminService.EnablePlugin:input_type -> gatehouse.admin.v1.EnablePluginRequest
+	13, // 13: gatehouse.admin.v1.AdminService.DisablePlugin:input_type -> gatehouse.admin.v1.DisablePluginRequest
+	2,  // 14: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
+	6,  // 15: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
+	8,  // 16: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
+	10, // 17: gatehouse.admin.v1.AdminService.ReloadPlugin:output_type -> gatehouse.admin.v1.ReloadPluginResponse
+	12, // 18: gatehouse.admin.v1.AdminService.EnablePlugin:output_type -> gatehouse.admin.v1.EnablePluginResponse
+	14, // 19: gatehouse.admin.v1.AdminService.DisablePlugin:output_type -> gatehouse.admin.v1.DisablePluginResponse
+	14, // [14:20] is the sub-list for method output_type
+	8,  // [8:14] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_admin_proto_init() }
@@ -871,7 +1240,7 @@ func file_gatehouse_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_admin_proto_rawDesc), len(file_gatehouse_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

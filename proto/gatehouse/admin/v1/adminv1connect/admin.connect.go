@@ -40,6 +40,15 @@ const (
 	AdminServiceListPluginsProcedure = "/gatehouse.admin.v1.AdminService/ListPlugins"
 	// AdminServiceGetPluginProcedure is the fully-qualified name of the AdminService's GetPlugin RPC.
 	AdminServiceGetPluginProcedure = "/gatehouse.admin.v1.AdminService/GetPlugin"
+	// AdminServiceReloadPluginProcedure is the fully-qualified name of the AdminService's ReloadPlugin
+	// RPC.
+	AdminServiceReloadPluginProcedure = "/gatehouse.admin.v1.AdminService/ReloadPlugin"
+	// AdminServiceEnablePluginProcedure is the fully-qualified name of the AdminService's EnablePlugin
+	// RPC.
+	AdminServiceEnablePluginProcedure = "/gatehouse.admin.v1.AdminService/EnablePlugin"
+	// AdminServiceDisablePluginProcedure is the fully-qualified name of the AdminService's
+	// DisablePlugin RPC.
+	AdminServiceDisablePluginProcedure = "/gatehouse.admin.v1.AdminService/DisablePlugin"
 )
 
 // AdminServiceClient is a client for the gatehouse.admin.v1.AdminService service.
@@ -50,6 +59,19 @@ type AdminServiceClient interface {
 	ListPlugins(context.Context, *connect.Request[v1.ListPluginsRequest]) (*connect.Response[v1.ListPluginsResponse], error)
 	// GetPlugin tells of one plugin. An unknown name is NOT_FOUND.
 	GetPlugin(context.Context, *connect.Request[v1.GetPluginRequest]) (*connect.Response[v1.GetPluginResponse], error)
+	// ReloadPlugin starts a new instance of a plugin from its files as they are,
+	// and answers when it has taken over from the old one. FAILED_PRECONDITION
+	// says why it did not; the old one then goes on. A plugin that waits after a
+	// failure is started. An unknown name is NOT_FOUND.
+	ReloadPlugin(context.Context, *connect.Request[v1.ReloadPluginRequest]) (*connect.Response[v1.ReloadPluginResponse], error)
+	// EnablePlugin starts a disabled plugin, whatever the configuration says, and
+	// answers when it serves. FAILED_PRECONDITION says why it does not; it is
+	// then tried again. An unknown name is NOT_FOUND.
+	EnablePlugin(context.Context, *connect.Request[v1.EnablePluginRequest]) (*connect.Response[v1.EnablePluginResponse], error)
+	// DisablePlugin takes a plugin out until it is enabled or the broker starts
+	// anew, and answers when it has stopped. FAILED_PRECONDITION says why the
+	// broker can't do without it. An unknown name is NOT_FOUND.
+	DisablePlugin(context.Context, *connect.Request[v1.DisablePluginRequest]) (*connect.Response[v1.DisablePluginResponse], error)
 }
 
 // NewAdminServiceClient constructs a client for the gatehouse.admin.v1.AdminService service. By
@@ -81,14 +103,35 @@ func NewAdminServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(adminServiceMethods.ByName("GetPlugin")),
 			connect.WithClientOptions(opts...),
 		),
+		reloadPlugin: connect.NewClient[v1.ReloadPluginRequest, v1.ReloadPluginResponse](
+			httpClient,
+			baseURL+AdminServiceReloadPluginProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("ReloadPlugin")),
+			connect.WithClientOptions(opts...),
+		),
+		enablePlugin: connect.NewClient[v1.EnablePluginRequest, v1.EnablePluginResponse](
+			httpClient,
+			baseURL+AdminServiceEnablePluginProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("EnablePlugin")),
+			connect.WithClientOptions(opts...),
+		),
+		disablePlugin: connect.NewClient[v1.DisablePluginRequest, v1.DisablePluginResponse](
+			httpClient,
+			baseURL+AdminServiceDisablePluginProcedure,
+			connect.WithSchema(adminServiceMethods.ByName("DisablePlugin")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // adminServiceClient implements AdminServiceClient.
 type adminServiceClient struct {
-	getStatus   *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
-	listPlugins *connect.Client[v1.ListPluginsRequest, v1.ListPluginsResponse]
-	getPlugin   *connect.Client[v1.GetPluginRequest, v1.GetPluginResponse]
+	getStatus     *connect.Client[v1.GetStatusRequest, v1.GetStatusResponse]
+	listPlugins   *connect.Client[v1.ListPluginsRequest, v1.ListPluginsResponse]
+	getPlugin     *connect.Client[v1.GetPluginRequest, v1.GetPluginResponse]
+	reloadPlugin  *connect.Client[v1.ReloadPluginRequest, v1.ReloadPluginResponse]
+	enablePlugin  *connect.Client[v1.EnablePluginRequest, v1.EnablePluginResponse]
+	disablePlugin *connect.Client[v1.DisablePluginRequest, v1.DisablePluginResponse]
 }
 
 // GetStatus calls gatehouse.admin.v1.AdminService.GetStatus.
@@ -106,6 +149,21 @@ func (c *adminServiceClient) GetPlugin(ctx context.Context, req *connect.Request
 	return c.getPlugin.CallUnary(ctx, req)
 }
 
+// ReloadPlugin calls gatehouse.admin.v1.AdminService.ReloadPlugin.
+func (c *adminServiceClient) ReloadPlugin(ctx context.Context, req *connect.Request[v1.ReloadPluginRequest]) (*connect.Response[v1.ReloadPluginResponse], error) {
+	return c.reloadPlugin.CallUnary(ctx, req)
+}
+
+// EnablePlugin calls gatehouse.admin.v1.AdminService.EnablePlugin.
+func (c *adminServiceClient) EnablePlugin(ctx context.Context, req *connect.Request[v1.EnablePluginRequest]) (*connect.Response[v1.EnablePluginResponse], error) {
+	return c.enablePlugin.CallUnary(ctx, req)
+}
+
+// DisablePlugin calls gatehouse.admin.v1.AdminService.DisablePlugin.
+func (c *adminServiceClient) DisablePlugin(ctx context.Context, req *connect.Request[v1.DisablePluginRequest]) (*connect.Response[v1.DisablePluginResponse], error) {
+	return c.disablePlugin.CallUnary(ctx, req)
+}
+
 // AdminServiceHandler is an implementation of the gatehouse.admin.v1.AdminService service.
 type AdminServiceHandler interface {
 	// GetStatus tells of the broker as a whole.
@@ -114,6 +172,19 @@ type AdminServiceHandler interface {
 	ListPlugins(context.Context, *connect.Request[v1.ListPluginsRequest]) (*connect.Response[v1.ListPluginsResponse], error)
 	// GetPlugin tells of one plugin. An unknown name is NOT_FOUND.
 	GetPlugin(context.Context, *connect.Request[v1.GetPluginRequest]) (*connect.Response[v1.GetPluginResponse], error)
+	// ReloadPlugin starts a new instance of a plugin from its files as they are,
+	// and answers when it has taken over from the old one. FAILED_PRECONDITION
+	// says why it did not; the old one then goes on. A plugin that waits after a
+	// failure is started. An unknown name is NOT_FOUND.
+	ReloadPlugin(context.Context, *connect.Request[v1.ReloadPluginRequest]) (*connect.Response[v1.ReloadPluginResponse], error)
+	// EnablePlugin starts a disabled plugin, whatever the configuration says, and
+	// answers when it serves. FAILED_PRECONDITION says why it does not; it is
+	// then tried again. An unknown name is NOT_FOUND.
+	EnablePlugin(context.Context, *connect.Request[v1.EnablePluginRequest]) (*connect.Response[v1.EnablePluginResponse], error)
+	// DisablePlugin takes a plugin out until it is enabled or the broker starts
+	// anew, and answers when it has stopped. FAILED_PRECONDITION says why the
+	// broker can't do without it. An unknown name is NOT_FOUND.
+	DisablePlugin(context.Context, *connect.Request[v1.DisablePluginRequest]) (*connect.Response[v1.DisablePluginResponse], error)
 }
 
 // NewAdminServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -141,6 +212,24 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(adminServiceMethods.ByName("GetPlugin")),
 		connect.WithHandlerOptions(opts...),
 	)
+	adminServiceReloadPluginHandler := connect.NewUnaryHandler(
+		AdminServiceReloadPluginProcedure,
+		svc.ReloadPlugin,
+		connect.WithSchema(adminServiceMethods.ByName("ReloadPlugin")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceEnablePluginHandler := connect.NewUnaryHandler(
+		AdminServiceEnablePluginProcedure,
+		svc.EnablePlugin,
+		connect.WithSchema(adminServiceMethods.ByName("EnablePlugin")),
+		connect.WithHandlerOptions(opts...),
+	)
+	adminServiceDisablePluginHandler := connect.NewUnaryHandler(
+		AdminServiceDisablePluginProcedure,
+		svc.DisablePlugin,
+		connect.WithSchema(adminServiceMethods.ByName("DisablePlugin")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gatehouse.admin.v1.AdminService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case AdminServiceGetStatusProcedure:
@@ -149,6 +238,12 @@ func NewAdminServiceHandler(svc AdminServiceHandler, opts ...connect.HandlerOpti
 			adminServiceListPluginsHandler.ServeHTTP(w, r)
 		case AdminServiceGetPluginProcedure:
 			adminServiceGetPluginHandler.ServeHTTP(w, r)
+		case AdminServiceReloadPluginProcedure:
+			adminServiceReloadPluginHandler.ServeHTTP(w, r)
+		case AdminServiceEnablePluginProcedure:
+			adminServiceEnablePluginHandler.ServeHTTP(w, r)
+		case AdminServiceDisablePluginProcedure:
+			adminServiceDisablePluginHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -168,4 +263,16 @@ func (UnimplementedAdminServiceHandler) ListPlugins(context.Context, *connect.Re
 
 func (UnimplementedAdminServiceHandler) GetPlugin(context.Context, *connect.Request[v1.GetPluginRequest]) (*connect.Response[v1.GetPluginResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.AdminService.GetPlugin is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) ReloadPlugin(context.Context, *connect.Request[v1.ReloadPluginRequest]) (*connect.Response[v1.ReloadPluginResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.AdminService.ReloadPlugin is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) EnablePlugin(context.Context, *connect.Request[v1.EnablePluginRequest]) (*connect.Response[v1.EnablePluginResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.AdminService.EnablePlugin is not implemented"))
+}
+
+func (UnimplementedAdminServiceHandler) DisablePlugin(context.Context, *connect.Request[v1.DisablePluginRequest]) (*connect.Response[v1.DisablePluginResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.AdminService.DisablePlugin is not implemented"))
 }

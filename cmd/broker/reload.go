@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"reflect"
+	"strings"
+	"sync"
+)
+
+// followReloads reads the configuration again whenever somebody asks for it,
+// until the returned function is called, which waits for a reload that runs.
+func (s *server) followReloads(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	hup := make(chan os.Signal, 1)
+	notifyReload(hup)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-hup:
+				s.reload(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(hup)
+		cancel()
+		wg.Wait()
+	}
+}
+
+// reload puts in force what can be while clients are connected: the log level,
+// and the plugins. A configuration that can't be read changes nothing at all; a
+// plugin that does not take its part of it goes on with the old one.
+func (s *server) reload(ctx context.Context) {
+	cfg, err := s.load()
+	if err != nil {
+		s.log.Error("configuration not reloaded: the old one stays in force", "error", err)
+		return
+	}
+	setLevel(s.level, cfg.Log.Level)
+	plugins, err := cfg.pluginConfigs()
+	if err == nil {
+		err = s.host.Configure(ctx, plugins)
+	}
+	if keys := s.cfg.needsRestart(cfg); len(keys) > 0 {
+		s.log.Warn("some changes of the configuration take effect at the next start", "keys", strings.Join(keys, ", "))
+	}
+	if err != nil {
+		s.log.Error("configuration reloaded, but not for every plugin", "error", err)
+		return
+	}
+	s.log.Info("configuration reloaded", "level", s.level.Level().String())
+}
+
+// needsRestart names the keys, plugins and log level left out, that differ from
+// those of another configuration.
+func (c *config) needsRestart(o *config) []string {
+	var keys []string
+	a, b := reflect.ValueOf(*c), reflect.ValueOf(*o)
+	for i := range a.NumField() {
+		key := a.Type().Field(i).Tag.Get("yaml")
+		x, y := a.Field(i).Interface(), b.Field(i).Interface()
+		if key == "plugins" || key == "log" && c.Log.Format == o.Log.Format {
+			continue
+		}
+		if !reflect.DeepEqual(x, y) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

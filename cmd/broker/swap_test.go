@@ -1,0 +1,363 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	paho5 "github.com/eclipse/paho.golang/paho"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
+
+// crowd is many clients that publish, each the next message once the one before
+// has come back to a subscriber, which checks that nothing is lost, doubled or
+// out of order, and that every message was decided once.
+type crowd struct {
+	t      *testing.T
+	sub    *paho5.Client
+	echoes []chan int // of each publisher: its messages as they arrive
+	stop   chan struct{}
+	done   sync.WaitGroup
+	sent   atomic.Int64
+	lost   atomic.Int64 // connections that ended
+
+	mu       sync.Mutex // guards the fields below
+	versions map[string]int
+	wrong    []string
+}
+
+// newCrowd connects a subscriber and n publishers, half of them of MQTT 5.
+func newCrowd(t *testing.T, p *proc, n int) *crowd {
+	t.Helper()
+	c := &crowd{t: t, echoes: make([]chan int, n), stop: make(chan struct{}), versions: make(map[string]int)}
+	for i := range c.echoes {
+		c.echoes[i] = make(chan int, 16)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.sub = paho5.NewClient(paho5.ClientConfig{
+		Conn:               nc,
+		OnServerDisconnect: func(*paho5.Disconnect) { c.lost.Add(1) },
+		OnClientError:      func(error) { c.lost.Add(1) },
+		OnPublishReceived: []func(paho5.PublishReceived) (bool, error){func(r paho5.PublishReceived) (bool, error) {
+			c.arrived(r.Packet)
+			return true, nil
+		}},
+	})
+	if _, err := c.sub.Connect(ctx, &paho5.Connect{ClientID: "crowd", KeepAlive: 300, CleanStart: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.sub.Subscribe(ctx, &paho5.Subscribe{Subscriptions: []paho5.SubscribeOptions{{Topic: "crowd/#", QoS: 2}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		c.join(p, i)
+	}
+	return c
+}
+
+// join connects a publisher and lets it begin.
+func (c *crowd) join(p *proc, i int) {
+	c.t.Helper()
+	topic := fmt.Sprintf("crowd/%d", i)
+	var publish func(qos byte, payload string) error
+	if i%2 == 0 {
+		pub := p.connect5(fmt.Sprintf("five-%d", i))
+		publish = func(qos byte, payload string) error {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			defer cancel()
+			_, err := pub.Publish(ctx, &paho5.Publish{Topic: topic, QoS: qos, Payload: []byte(payload)})
+			return err
+		}
+	} else {
+		pub := p.connect3(fmt.Sprintf("three-%d", i))
+		publish = func(qos byte, payload string) error {
+			tk := pub.Publish(topic, qos, false, payload)
+			if !tk.WaitTimeout(patience) {
+				return fmt.Errorf("not acknowledged")
+			}
+			return tk.Error()
+		}
+	}
+	c.done.Go(func() { c.publish(i, publish) })
+}
+
+func (c *crowd) publish(i int, publish func(qos byte, payload string) error) {
+	for n := 0; ; n++ {
+		select {
+		case <-c.stop:
+			return
+		default:
+		}
+		if err := publish(byte(1+n%2), fmt.Sprintf("%d %d", i, n)); err != nil {
+			c.lost.Add(1)
+			c.complain("publisher %d, message %d: %v", i, n, err)
+			return
+		}
+		c.sent.Add(1)
+		select {
+		case got := <-c.echoes[i]:
+			if got != n {
+				c.complain("publisher %d: message %d came where %d was due", i, got, n)
+			}
+		case <-time.After(patience):
+			c.complain("publisher %d: message %d was lost", i, n)
+			return
+		}
+	}
+}
+
+func (c *crowd) arrived(m *paho5.Publish) {
+	var i, n int
+	if _, err := fmt.Sscanf(string(m.Payload), "%d %d", &i, &n); err != nil {
+		c.complain("payload %q", m.Payload)
+		return
+	}
+	var by []string
+	for _, u := range m.Properties.User {
+		by = append(by, u.Value)
+	}
+	c.mu.Lock()
+	c.versions[strings.Join(by, "+")]++
+	c.mu.Unlock()
+	select {
+	case c.echoes[i] <- n:
+	default:
+		c.complain("publisher %d: message %d came again", i, n)
+	}
+}
+
+func (c *crowd) complain(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.wrong) < 20 {
+		c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+	}
+}
+
+// progress waits until some messages have gone through.
+func (c *crowd) progress() {
+	c.t.Helper()
+	want := c.sent.Load() + int64(len(c.echoes))
+	for end := time.Now().Add(patience); c.sent.Load() < want; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("no message goes through")
+		}
+	}
+}
+
+// finish ends the crowd: nobody was disconnected, and every message was decided
+// by one version. It returns how many there were.
+func (c *crowd) finish() int {
+	c.t.Helper()
+	close(c.stop)
+	c.done.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.wrong {
+		c.t.Error(w)
+	}
+	for i, echo := range c.echoes {
+		if len(echo) > 0 {
+			c.t.Errorf("publisher %d: %d messages came again", i, len(echo))
+		}
+	}
+	if n := c.lost.Load(); n > 0 {
+		c.t.Errorf("%d connections were lost", n)
+	}
+	sum := 0
+	for by, n := range c.versions {
+		sum += n
+		if by == "" || strings.Contains(by, "+") {
+			c.t.Errorf("%d messages were decided by %q", n, by)
+		}
+	}
+	if sent := int(c.sent.Load()); sum != sent {
+		c.t.Errorf("%d messages were sent and %d arrived", sent, sum)
+	}
+	c.t.Logf("%d messages, decided by %d versions", sum, len(c.versions))
+	return sum
+}
+
+// swapsInARow is how often TestSwapUnderTraffic replaces the interceptor. With a
+// hundred it takes less than a minute on two cores that do nothing else; with
+// -short a tenth of that.
+const swapsInARow = 100
+
+// The interceptor is replaced again and again while 64 clients publish through
+// it with QoS 1 and 2. Versions differ in what they may change.
+func TestSwapUnderTraffic(t *testing.T) {
+	swaps := swapsInARow
+	if testing.Short() {
+		swaps /= 10
+	}
+	s := newSite(t, "plugins:\n  stamper: {interceptor: {on_error: refuse, timeout: 30s}}\n")
+	s.stamper("1.0.0", "")
+	p := s.start()
+	c := newCrowd(t, p, 64)
+	began := time.Now()
+	for v := 2; v < 2+swaps; v++ {
+		s.stamper(fmt.Sprintf("%d.0.0", v), "")
+		if err := p.reload("stamper"); err != nil {
+			t.Fatal(err)
+		}
+		c.progress()
+	}
+	t.Logf("%d swaps in %v", swaps, time.Since(began).Round(time.Millisecond))
+	// A new version that can't start: the old one serves on.
+	s.stamper("1000.0.0", "refuses to start")
+	if err := p.reload("stamper"); err == nil || !strings.Contains(err.Error(), "there is no ink") {
+		t.Errorf("a bad version: %v", err)
+	}
+	c.progress()
+	info := p.plugin("stamper")
+	if info.GetVersion() != fmt.Sprintf("%d.0.0", 1+swaps) || !strings.Contains(info.GetSwapFailure(), "there is no ink") {
+		t.Errorf("plugin is %v", info)
+	}
+	if int(info.GetSwaps()) < swaps || info.GetRestarts() != 0 || info.GetLastFailure() != "" {
+		t.Errorf("plugin is %v", info)
+	}
+	sum := c.finish()
+	p.stop()
+	if n := s.decided(); n != sum {
+		t.Errorf("%d messages were decided %d times", sum, n)
+	}
+}
+
+// A validator and a store that may not run twice are replaced while clients come
+// and publish retained messages: nobody is refused or disconnected.
+func TestSwapOfValidatorAndStore(t *testing.T) {
+	s := newThreePlugins(t, threePlugins)
+	p := s.start()
+	flow := p.traffic(t, "stamp/x", true)
+	for i := range 5 {
+		for _, name := range []string{"authfile", "retainjson", "interceptlog"} {
+			if err := p.reload(name); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.dial3(fmt.Sprintf("client-%s-%d", name, i), "alice", "secret"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	flow.finish()
+	if n := p.plugin("retainjson"); n.GetSwaps() != 5 || n.GetRestarts() != 0 {
+		t.Errorf("plugin is %v", n)
+	}
+	p.stop()
+}
+
+// SIGHUP puts in force what changed in the file; what makes no sense changes
+// nothing.
+func TestReloadOfTheConfiguration(t *testing.T) {
+	s := newThreePlugins(t, threePlugins)
+	p := s.start()
+	sub := p.connect3("sub")
+	sub.subscribe("#", 1)
+	pub := p.connect5("pub")
+	good := string(s.read("gatehouse.yaml"))
+	pid := p.plugin("interceptlog").GetPid()
+
+	change := func(from, to, log string) {
+		t.Helper()
+		if !strings.Contains(good, from) {
+			t.Fatalf("the configuration has no %q", from)
+		}
+		s.write("gatehouse.yaml", strings.Replace(good, from, to, 1))
+		p.signal(syscall.SIGHUP)
+		p.waitLog(log)
+	}
+	change("refuse: {code: quota exceeded", "refuse: {code: not authorized", "msg=\"configuration reloaded\"")
+	if code, _ := pub.publish("forbidden/x", 1, false, "x"); code != byte(mqtt.NotAuthorized) {
+		t.Errorf("under the new configuration: %#x", code)
+	}
+	change("refuse: {code: quota exceeded", "refuse: {code: no such code", "it refused its new configuration and keeps the old one")
+	change("listeners:", "hearers:", "configuration not reloaded: the old one stays in force")
+	if code, _ := pub.publish("forbidden/x", 1, false, "x"); code != byte(mqtt.NotAuthorized) {
+		t.Errorf("under the old configuration: %#x", code)
+	}
+	if info := p.plugin("interceptlog"); info.GetPid() != pid || info.GetSwapFailure() == "" {
+		t.Errorf("plugin is %v", info)
+	}
+	change("data_dir: data", "data_dir: elsewhere", "keys=data_dir")
+	select {
+	case <-pub.end:
+		t.Error("the publisher was disconnected")
+	case err := <-pub.lost:
+		t.Error(err)
+	default:
+	}
+	p.stop()
+}
+
+// A plugin that is copied into the folder joins; disabled, it is not asked;
+// removed, it is gone.
+func TestPluginsComeAndGo(t *testing.T) {
+	s := newSite(t, "")
+	if err := os.MkdirAll(s.path("plugins"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := s.start()
+	sub := p.connect3("sub")
+	sub.subscribe("#", 1)
+	s.stamper("1.0.0", "")
+	c := p.connect5("pub")
+	p.waitLog("plugin was added")
+	p.waitLog("plugin is ready")
+	broker := func(args ...string) string {
+		t.Helper()
+		var out, errs strings.Builder
+		if code := run(append(args, "--run-dir", p.path("run")), strings.NewReader(""), &out, &errs); code != 0 {
+			t.Fatalf("%q: %s", args, errs.String())
+		}
+		return out.String()
+	}
+	if got := broker("plugin", "disable", "stamper"); got != "stamper 1.0.0 is stopped\n" {
+		t.Errorf("disable says %q", got)
+	}
+	if n := s.decided(); n != 0 {
+		t.Errorf("%d messages were decided", n)
+	}
+	c.publish("x", 1, false, "undecided")
+	if got := broker("plugin", "info", "stamper"); !strings.Contains(got, "it was disabled while the broker ran") {
+		t.Errorf("info says %q", got)
+	}
+	if got := broker("plugin", "enable", "stamper"); !strings.Contains(got, "stamper 1.0.0 is ready (pid ") {
+		t.Errorf("enable says %q", got)
+	}
+	c.publish("x", 1, false, "decided")
+	if got := broker("plugin", "reload", "stamper"); !strings.Contains(got, "is ready (pid ") {
+		t.Errorf("reload says %q", got)
+	}
+	if got := broker("plugin", "info", "stamper"); !strings.Contains(got, "1 times") {
+		t.Errorf("info says %q", got)
+	}
+	if err := os.RemoveAll(filepath.Dir(s.path("plugins/stamper/stamper"))); err != nil {
+		t.Fatal(err)
+	}
+	p.waitLog("plugin was removed")
+	for end := time.Now().Add(patience); s.decided() != 1; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d messages were decided, want 1", s.decided())
+		}
+	}
+	var errs strings.Builder
+	if code := run([]string{"plugin", "reload", "stamper", "--run-dir", p.path("run")}, strings.NewReader(""), &strings.Builder{}, &errs); code != 1 ||
+		!strings.Contains(errs.String(), `there is no plugin "stamper"; there is: nothing`) {
+		t.Errorf("reload of what is gone: %d %s", code, errs.String())
+	}
+	p.stop()
+}
