@@ -42,7 +42,7 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	a := &adminServer{
-		http: &http.Server{Handler: admin.Handler(s, s), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
+		http: &http.Server{Handler: admin.Handler(s, s, s), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
 		done: make(chan error, 1),
 	}
 	go func() { a.done <- a.http.Serve(ln) }()

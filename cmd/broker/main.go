@@ -19,6 +19,7 @@ func main() {
 type command struct {
 	Serve    serveCmd    `cmd:"" help:"Run the broker."`
 	Plugin   pluginCmd   `cmd:"" help:"Look at the plugins of a running broker."`
+	Retained retainedCmd `cmd:"" help:"Do something with the retained messages of a running broker."`
 	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/plugins/authfile/validator"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/interceptor"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/retainjson/logfile"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/retainnats/bucket"
 )
 
 // TestMain makes commands of the test binary: the broker and the plugins are
@@ -31,4 +32,5 @@ var testPlugins = map[string]func() pluginapi.Plugin{
 	"authfile":     validator.Plugin,
 	"interceptlog": interceptor.Plugin,
 	"retainjson":   logfile.Plugin,
+	"retainnats":   bucket.Plugin,
 }

@@ -39,6 +39,15 @@ type adminFlags struct {
 }
 
 func (f *adminFlags) client() (adminv1connect.AdminServiceClient, error) {
+	hc, err := f.httpClient()
+	if err != nil {
+		return nil, err
+	}
+	return adminv1connect.NewAdminServiceClient(hc, "http://broker"), nil
+}
+
+// httpClient speaks to the broker's admin API, whatever host it is asked for.
+func (f *adminFlags) httpClient() (*http.Client, error) {
 	raw := f.Admin
 	if raw == "" {
 		dir := f.RunDir
@@ -62,8 +71,7 @@ func (f *adminFlags) client() (adminv1connect.AdminServiceClient, error) {
 		}
 		return c, nil
 	}
-	hc := &http.Client{Transport: &http.Transport{DialContext: dial}}
-	return adminv1connect.NewAdminServiceClient(hc, "http://broker"), nil
+	return &http.Client{Transport: &http.Transport{DialContext: dial}}, nil
 }
 
 // explain takes connect's code off an error that speaks for itself.

@@ -110,6 +110,7 @@ type server struct {
 	host     *pluginhost.Host
 	hooks    *hook.Hooks
 	retained *retain.Index
+	kept     *retainedStore
 	broker   *broker.Broker
 	opened   []listener.Listener
 }
@@ -122,6 +123,9 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
+	}
+	if err := s.chooseRetained(); err != nil {
+		return err
 	}
 	s.hooks = hook.NewHooks(s.log)
 	bindings, err := s.startPlugins(ctx)
@@ -154,7 +158,7 @@ func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) 
 		return pluginhost.Bindings{}, err
 	}
 	s.host, err = pluginhost.New(pluginhost.Options{
-		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins,
+		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins, Store: s.kept.name,
 		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind, Permit: s.checkOpenness,
 	})
 	if err != nil {
@@ -201,33 +205,6 @@ func (s *server) checkOpenness(b pluginhost.Bindings) error {
 		}
 	}
 	return nil
-}
-
-// startRetained loads the retained messages and starts their writer. The
-// returned function writes what is queued and ends it.
-func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop func() error, err error) {
-	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, Logger: s.log}
-	switch want := s.cfg.Retained.Store; {
-	case want == "memory":
-	case want != "" && want != b.StoreName:
-		return nil, fmt.Errorf("retained.store: no plugin %q keeps retained messages", want)
-	default:
-		o.Store = b.Store
-	}
-	s.retained = retain.New(o)
-	if err := s.retained.Load(ctx); err != nil {
-		return nil, fmt.Errorf("retained messages cannot be loaded: %w", err)
-	}
-	if o.Store != nil {
-		s.log.Info("retained messages loaded", "plugin", b.StoreName, "messages", s.retained.Len())
-	}
-	wctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.retained.Run(wctx) }()
-	return func() error {
-		cancel()
-		return <-done
-	}, nil
 }
 
 // serve opens the listeners and serves until ctx ends.

@@ -50,8 +50,44 @@ func (oneplugin) DisablePlugin(ctx context.Context, name string) error {
 	return errors.New("it is needed")
 }
 
+// Migrate moves nothing if asked for "nowhere".
+func (oneplugin) Migrate(_ context.Context, req *adminv1.MigrateRequest, tell func(*adminv1.MigrateResponse)) (*adminv1.MigrateResponse, error) {
+	if req.GetTo() == "nowhere" {
+		return nil, errors.New("there is no such place")
+	}
+	for i := range 3 {
+		tell(&adminv1.MigrateResponse{Copied: uint64(i), Total: 3})
+	}
+	return &adminv1.MigrateResponse{Copied: 3, Total: 3, Revision: 7}, nil
+}
+
+func TestMigrate(t *testing.T) {
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
+	defer srv.Close()
+	client := adminv1connect.NewRetainedServiceClient(srv.Client(), srv.URL)
+	for to, want := range map[string]struct {
+		parts int
+		code  connect.Code
+	}{"there": {4, 0}, "nowhere": {0, connect.CodeFailedPrecondition}, "": {0, connect.CodeInvalidArgument}} {
+		stream, err := client.Migrate(t.Context(), connect.NewRequest(&adminv1.MigrateRequest{From: "here", To: to}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts, revision := 0, uint64(0)
+		for stream.Receive() {
+			parts++
+			revision = stream.Msg().GetRevision()
+		}
+		err = stream.Err()
+		if parts != want.parts || (err == nil) != (want.code == 0) || err != nil && connect.CodeOf(err) != want.code || err == nil && revision != 7 {
+			t.Errorf("to %q: %d parts, revision %d, %v", to, parts, revision, err)
+		}
+		_ = stream.Close()
+	}
+}
+
 func TestChanges(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	client := adminv1connect.NewAdminServiceClient(srv.Client(), srv.URL)
 	re, err := client.ReloadPlugin(t.Context(), connect.NewRequest(&adminv1.ReloadPluginRequest{Name: "authfile"}))
@@ -78,7 +114,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestGRPC(t *testing.T) {
-	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}))
+	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
@@ -100,7 +136,7 @@ func TestGRPC(t *testing.T) {
 
 // The same handler answers curl.
 func TestJSON(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	res, err := http.Post(srv.URL+"/gatehouse.admin.v1.AdminService/GetStatus", "application/json", strings.NewReader("{}"))
 	if err != nil {

@@ -2,10 +2,8 @@ package pluginhost
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 )
@@ -75,43 +73,6 @@ func interceptions(all []hook.Interest) []hook.Interest {
 		}
 	}
 	return out
-}
-
-// chooseStore picks the plugin that keeps the retained messages: the only one
-// that can, or the only one of those that the configuration names.
-func (h *Host) chooseStore() error {
-	if h.store.Load() != nil {
-		return nil
-	}
-	var stores, named []*supervisor
-	for _, m := range h.list() {
-		s := m.supervisor
-		if !m.takesPart() {
-			continue
-		}
-		if services, _ := s.services(); services.store {
-			stores = append(stores, s)
-			if s.settings().named {
-				named = append(named, s)
-			}
-		}
-	}
-	if len(named) > 0 {
-		stores = named
-	}
-	switch len(stores) {
-	case 0:
-		return nil
-	case 1:
-		h.store.Store(stores[0])
-		return nil
-	}
-	names := make([]string, len(stores))
-	for i, s := range stores {
-		names[i] = s.slot.name
-	}
-	return fmt.Errorf("plugins %s are all stores for retained messages, and there can be one: set enabled: false for the others, or name the one in the configuration",
-		strings.Join(names, ", "))
 }
 
 // equal reports whether b and o would have the broker ask the same.

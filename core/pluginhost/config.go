@@ -25,7 +25,7 @@ type Config struct {
 	// Enabled is whether it is started. Nil means yes.
 	Enabled *bool
 	// Required is whether [Host.Start] fails without it. Nil means yes for a
-	// validator, for a store, and for a plugin of which the host can't tell
+	// validator, for the store, and for a plugin of which the host can't tell
 	// what it serves; no for the others.
 	Required *bool
 	// Order is its place among the plugins, lowest first. Plugins of the same
@@ -77,6 +77,10 @@ type Options struct {
 	DataDir string
 	// Plugins are the configured ones.
 	Plugins []Config
+	// Store names the plugin that keeps the retained messages; other stores run
+	// and keep nothing, until messages are moved to them. Empty means the only
+	// one that can, or the only one of those that Plugins names.
+	Store string
 	// Version is the broker's, for the plugins to see.
 	Version string
 	// Logger takes the host's log and, with the attribute plugin, those of the

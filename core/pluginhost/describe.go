@@ -21,7 +21,9 @@ func describe(ctx context.Context, program string, limit time.Duration) ([]byte,
 	cmd := exec.CommandContext(ctx, program, "describe")
 	cmd.Env = []string{}
 	alone(cmd)
-	cmd.WaitDelay = 100 * time.Millisecond
+	// For a child of the program that holds its output. A busy machine takes a
+	// while to hand over what was printed, and half of it is no manifest.
+	cmd.WaitDelay = 2 * time.Second
 	var out, errs bounded
 	out.room, errs.room = maxDescription, 4<<10
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -28,7 +28,7 @@ type Host struct {
 	dirty  chan struct{}        // holds a token when bindings may have changed
 	flush  chan chan<- struct{} // who waits until they have been told
 
-	// store keeps retained messages. Start sets it, then only publish does.
+	// store keeps retained messages; nil if no plugin does.
 	store atomic.Pointer[supervisor]
 
 	// changing holds a token while the plugins are being changed.
@@ -139,6 +139,7 @@ func (h *Host) prepare(ctx context.Context) (life context.Context) {
 		own, dismiss := context.WithCancelCause(life)
 		m.dismiss = dismiss
 		m.supervisor = newSupervisor(m.found, l, h.log, changed, h.publishNow)
+		m.supervisor.spare = h.options.Store != "" && h.options.Store != m.Name
 		h.running.Go(func() {
 			defer dismiss(nil)
 			m.supervisor.run(own, halted)

@@ -246,6 +246,25 @@ func TestTwoStores(t *testing.T) {
 		t.Errorf("store is %q", b.StoreName)
 	}
 
+	chosen := newTestHost(t, func(o *Options) {
+		o.PluginDir, o.Store = th.dir, "a"
+		o.Plugins = []Config{{Name: "b"}, {Name: "a", Required: new(bool)}}
+	})
+	// The other one is not required, though it is configured.
+	if b := chosen.mustStart(t); b.StoreName != "a" {
+		t.Errorf("store is %q", b.StoreName)
+	}
+	if _, err := chosen.Store("b"); !errors.Is(err, hook.ErrUnavailable) {
+		t.Errorf("a store that does not run: %v", err)
+	}
+	if _, err := chosen.Store("c"); err == nil || !strings.Contains(err.Error(), "there is no plugin c") {
+		t.Errorf("a store that does not exist: %v", err)
+	}
+	must(t, chosen.ChooseStore("b"))
+	if s := chosen.store.Load(); s == nil || s.slot.name != "b" {
+		t.Error("the other store was not chosen")
+	}
+
 	both := newTestHost(t, func(o *Options) { o.PluginDir = th.dir })
 	if _, err := both.Start(context.Background()); err == nil || !strings.Contains(err.Error(), "plugins a, b are all stores") {
 		t.Errorf("error is %v", err)

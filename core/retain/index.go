@@ -23,10 +23,17 @@ type Index struct {
 	wake     chan struct{} // holds one token when the queue may have something
 
 	mu       sync.Mutex    // guards the fields below, and every change of messages
-	revision uint64        // of the last change
+	store    Store         // where changes go; nil: nowhere, for ever
+	epoch    int           // grows when store changes
+	revision uint64        // highest that was given away
+	last     uint64        // of the last change; the revisions above are those of copies
+	reached  uint64        // every revision up to this one is durable; ahead of the atomic one while frozen
+	frozen   bool          // what becomes durable is not to be told
 	expiring expiring      // the messages that expire
 	queue    queue         // what waits for the writer
 	writing  load          // what the writer has taken and not yet written
+	busy     *visit        // what the writer does with a store; nil if that is nothing
+	move     *move         // nil if there is none
 	stopped  bool          // the writer has ended
 	advanced chan struct{} // closed when durable or stopped changes; nil if nobody waits
 }
@@ -40,7 +47,7 @@ type entry struct {
 
 // New returns an empty index. It starts nothing and does not touch the store.
 func New(o Options) *Index {
-	x := &Index{options: o.withDefaults(), wake: make(chan struct{}, 1)}
+	x := &Index{options: o.withDefaults(), store: o.Store, wake: make(chan struct{}, 1)}
 	x.messages.Store(new(topic.Index[*entry]))
 	return x
 }
@@ -76,7 +83,7 @@ func (x *Index) restore(r Record) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if r.Revision > x.revision {
-		x.revision = r.Revision
+		x.revision, x.last, x.reached = r.Revision, r.Revision, r.Revision
 		x.durable.Store(r.Revision)
 	}
 	m := r.Message
@@ -129,7 +136,7 @@ func (x *Index) Delete(name string) (revision uint64, existed bool, err error) {
 	defer x.mu.Unlock()
 	e, found := x.messages.Load().Get(name)
 	if !found {
-		return x.revision, false, nil
+		return x.last, false, nil
 	}
 	if err := x.remove(e); err != nil {
 		return 0, false, err
@@ -201,6 +208,14 @@ func (x *Index) Len() int { return x.messages.Load().Len() }
 // counts it.
 func (x *Index) Bytes() int { return int(x.bytes.Load()) }
 
+// Revision returns the highest revision that was used: of a change, or of a copy
+// made by [Index.Move].
+func (x *Index) Revision() uint64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.revision
+}
+
 // Pending returns the number of changes that wait for the store.
 func (x *Index) Pending() int {
 	x.mu.Lock()
@@ -210,12 +225,16 @@ func (x *Index) Pending() int {
 
 // fits refuses a message that the store will never take.
 func (x *Index) fits(m *mqtt.Message) error {
-	l, ok := x.options.Store.(Limiter)
-	if !ok {
-		return nil
+	stores := []Store{x.store}
+	if x.move != nil {
+		stores = append(stores, x.move.target)
 	}
-	if size, limit := m.Size(), l.MaxMessageBytes(); limit > 0 && size > limit {
-		return fmt.Errorf("%w: %d bytes, and it takes %d", ErrTooLarge, size, limit)
+	for _, s := range stores {
+		if l, ok := s.(Limiter); ok {
+			if size, limit := m.Size(), l.MaxMessageBytes(); limit > 0 && size > limit {
+				return fmt.Errorf("%w: %d bytes, and it takes %d", ErrTooLarge, size, limit)
+			}
+		}
 	}
 	return nil
 }
@@ -288,11 +307,18 @@ func (x *Index) admit(c Change) error {
 // enqueue gives a change its revision and hands it to the writer.
 func (x *Index) enqueue(c Change) {
 	x.revision++
-	if x.options.Store == nil {
+	x.last = x.revision
+	if x.store == nil {
 		return
 	}
 	c.Revision = x.revision
 	x.queue.push(c)
+	x.forward(c)
+	x.rouse()
+}
+
+// rouse wakes the writer.
+func (x *Index) rouse() {
 	select {
 	case x.wake <- struct{}{}:
 	default: // the writer has not yet come for the last one

@@ -31,28 +31,35 @@ func (x *Index) Run(ctx context.Context) error {
 	bounded, release := w.bound(ctx)
 	defer release()
 	for {
-		b, done := x.take(ctx)
+		b, at, done := x.take(ctx)
 		if done {
 			return nil
 		}
-		if err := w.write(bounded, b); err != nil {
+		if err := w.write(bounded, b, at); err != nil {
 			return fmt.Errorf("%d changes of retained messages not written: %w", x.Pending(), err)
 		}
 	}
 }
 
-// take waits for changes and takes all that are queued. It is done when ctx is
-// and nothing is queued any more; then nothing can be queued any more either.
-func (x *Index) take(ctx context.Context) (b batch, done bool) {
+// place is a store while it is the index's.
+type place struct {
+	store Store
+	epoch int
+}
+
+// take waits for changes and takes all that are queued, with the store that they
+// are for. It is done when ctx is and nothing is queued any more; then nothing
+// can be queued any more either.
+func (x *Index) take(ctx context.Context) (b batch, at place, done bool) {
 	for {
 		x.mu.Lock()
 		x.writing.add(x.queue.load)
-		b = x.queue.take()
+		b, at = x.queue.take(), place{x.store, x.epoch}
 		done = len(b.changes) == 0 && ctx.Err() != nil
 		x.stopped = done
 		x.mu.Unlock()
 		if done || len(b.changes) > 0 {
-			return b, done
+			return b, at, done
 		}
 		select {
 		case <-x.wake:
@@ -69,15 +76,51 @@ func (x *Index) stop() {
 	x.notify()
 }
 
-// written notes that a chunk is in the store.
-func (x *Index) written(c chunk) {
+// written notes that a chunk is in a store. It reports false if that store is
+// no longer the index's.
+func (x *Index) written(at place, c chunk) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if at.epoch != x.epoch {
+		return false
+	}
 	x.writing.sub(c.load)
-	if c.durable > x.durable.Load() {
-		x.durable.Store(c.durable)
+	x.reached = max(x.reached, c.durable)
+	x.settle()
+	return true
+}
+
+// settle tells what has become durable. The caller holds mu.
+func (x *Index) settle() {
+	if !x.frozen && x.reached > x.durable.Load() {
+		x.durable.Store(x.reached)
 		x.notify()
 	}
+}
+
+// visit is the time that the writer spends with one batch at a store.
+type visit struct {
+	cut  context.CancelFunc // ends it soon
+	left chan struct{}      // closed when it has ended
+}
+
+// enter begins a visit, and fails if the store is no longer the index's.
+func (x *Index) enter(at place, v *visit) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if at.epoch != x.epoch {
+		return false
+	}
+	x.busy = v
+	return true
+}
+
+// leave ends it.
+func (x *Index) leave(v *visit) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.busy = nil
+	close(v.left)
 }
 
 // notify wakes those who wait.
@@ -154,26 +197,40 @@ func (w *writer) bound(ctx context.Context) (bounded context.Context, release fu
 	}
 }
 
-// write brings a batch into the store, however often that takes. The error,
-// once ctx is done, is the last one of the store or why ctx is done.
-func (w *writer) write(ctx context.Context, b batch) error {
+// write brings a batch into a store, however often that takes, unless the index
+// moves to another meanwhile: that has the batch then. The error, once ctx is
+// done, is the last one of the store or why ctx is done.
+func (w *writer) write(ctx context.Context, b batch, at place) error {
 	o := &w.index.options
+	here, cancel := context.WithCancel(ctx)
+	defer cancel()
+	v := &visit{cut: cancel, left: make(chan struct{})}
+	if !w.index.enter(at, v) {
+		return nil
+	}
+	defer w.index.leave(v)
 	for _, c := range b.chunks(o.BatchChanges, o.BatchBytes) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 		for {
-			err := o.Store.Apply(ctx, c.changes)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			err := at.store.Apply(here, c.changes)
 			if err == nil {
 				break
 			}
+			if here.Err() != nil && ctx.Err() == nil {
+				w.failures = 0 // of a store that is no longer ours
+				return nil
+			}
 			w.failed(err)
-			if !w.pause(ctx) {
+			if !w.pause(here) && ctx.Err() != nil {
 				return err
 			}
 		}
 		w.succeeded()
-		w.index.written(c)
+		if !w.index.written(at, c) {
+			return nil
+		}
 	}
 	return nil
 }

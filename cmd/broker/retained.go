@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
+)
+
+// inMemory is what retained.store says for no store.
+const inMemory = "memory"
+
+// retainedStore knows which plugin keeps the retained messages.
+type retainedStore struct {
+	path   string      // of the record of moves
+	record storeRecord // the last move; zero if there was none
+
+	mu   sync.Mutex // guards name
+	name string     // the plugin; "" if the host chooses, inMemory if there is none
+}
+
+// chooseRetained says which plugin is to keep the retained messages: the
+// configured one, or the one to which they were moved since. It refuses to
+// start with messages that are older than those moved, unless that was said.
+func (s *server) chooseRetained() error {
+	path := storeRecordPath(s.cfg.DataDir)
+	record, err := readStoreRecord(path)
+	if err != nil {
+		return err
+	}
+	s.kept = &retainedStore{path: path, record: record, name: s.cfg.Retained.Store}
+	switch want := s.cfg.Retained.Store; want {
+	case inMemory, record.Store:
+	case "":
+		s.kept.name = record.Store
+	case record.From:
+		s.kept.name = record.Store
+		s.log.Warn("retained messages were moved to another store than the configuration says; the one that they were moved to is used: change retained.store",
+			slog.String("configured", want), slog.String("used", record.Store), slog.Time("moved", record.Moved))
+	default:
+		if record.Store != "" {
+			return fmt.Errorf("retained.store: it is %s, and the retained messages were moved from %s to %s on %s: write %s there and move them with \"broker retained migrate\", "+
+				"or remove %s to start with what %s has", want, record.From, record.Store, record.Moved.Format("2006-01-02 15:04"), record.Store, path, want)
+		}
+	}
+	return nil
+}
+
+// startRetained loads the retained messages and starts their writer. The
+// returned function writes what is queued and ends it.
+func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop func() error, err error) {
+	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, Logger: s.log}
+	switch want := s.kept.name; {
+	case want == inMemory:
+	case want != "" && want != b.StoreName && want != s.cfg.Retained.Store:
+		return nil, fmt.Errorf("retained messages were moved to plugin %s, and there is none of that name that keeps them: configure it, or remove %s to start with what %s had before",
+			want, s.kept.path, s.kept.record.From)
+	case want != "" && want != b.StoreName:
+		return nil, fmt.Errorf("retained.store: no plugin %q keeps retained messages", want)
+	default:
+		o.Store, s.kept.name = b.Store, b.StoreName
+	}
+	s.retained = retain.New(o)
+	if err := s.retained.Load(ctx); err != nil {
+		return nil, fmt.Errorf("retained messages cannot be loaded: %w", err)
+	}
+	if o.Store != nil {
+		s.log.Info("retained messages loaded", "plugin", b.StoreName, "messages", s.retained.Len())
+	}
+	if r := s.kept.record; o.Store != nil && b.StoreName == r.Store && s.retained.Revision() < r.Revision {
+		s.log.Error("the store of retained messages is older than it was when they were moved there: messages are lost, or its data is that of another broker",
+			slog.String("plugin", r.Store), slog.Uint64("revision", s.retained.Revision()), slog.Uint64("moved_at", r.Revision))
+	}
+	wctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.retained.Run(wctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}, nil
+}
+
+// Migrate implements admin.Retained.
+func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell func(*adminv1.MigrateResponse)) (*adminv1.MigrateResponse, error) {
+	from, to := req.GetFrom(), req.GetTo()
+	if now := s.kept.current(); now != from {
+		return nil, fmt.Errorf("the retained messages are not in %s, but in %s", from, describeStore(now))
+	}
+	if from == to {
+		return nil, fmt.Errorf("the retained messages are in %s already", to)
+	}
+	target, err := s.host.Store(to)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("retained messages are being moved", slog.String("from", from), slog.String("to", to))
+	last := new(adminv1.MigrateResponse)
+	last.Revision, err = s.retained.Move(ctx, target, retain.MoveOptions{
+		Replace: req.GetReplace(),
+		Commit:  func(_ context.Context, revision uint64) error { return s.kept.moved(from, to, revision) },
+		Progress: func(copied, total int) {
+			last.Copied, last.Total = count(copied), count(total)
+			tell(&adminv1.MigrateResponse{Copied: last.Copied, Total: last.Total})
+		},
+	})
+	switch {
+	case errors.Is(err, retain.ErrAhead):
+		return nil, fmt.Errorf("%w; another broker wrote to it, or an earlier move was broken off: if what it has may be dropped, move with --replace", err)
+	case err != nil:
+		s.log.Error("retained messages were not moved", slog.String("from", from), slog.String("to", to), slog.Any("error", err))
+		return nil, err
+	}
+	s.log.Info("retained messages were moved", slog.String("from", from), slog.String("to", to),
+		slog.Uint64("messages", last.Total), slog.Uint64("revision", last.Revision))
+	if s.cfg.Retained.Store != to {
+		last.Configure = "retained: {store: " + to + "}"
+	}
+	return last, s.host.ChooseStore(to)
+}
+
+func describeStore(name string) string {
+	switch name {
+	case "":
+		return "no store"
+	case inMemory:
+		return "memory only"
+	}
+	return name
+}
+
+func (k *retainedStore) current() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.name
+}
+
+// moved notes, also for the next start, which store has the messages.
+func (k *retainedStore) moved(from, to string, revision uint64) error {
+	r := newStoreRecord(from, to, revision)
+	if err := r.write(k.path); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.name = to
+	return nil
+}

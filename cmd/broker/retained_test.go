@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	paho5 "github.com/eclipse/paho.golang/paho"
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"github.com/gatehouse-mqtt/gatehouse/plugins/retainnats/bucket/buckettest"
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
+)
+
+// TestChooseRetained holds which store is used after a move from "old" to "new",
+// for what the configuration may say.
+func TestChooseRetained(t *testing.T) {
+	for configured, want := range map[string]string{
+		"":       "new",
+		"new":    "new",
+		"old":    "new", // and a warning
+		"memory": "memory",
+		"third":  "error: moved from old to new",
+	} {
+		t.Run(configured, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := newStoreRecord("old", "new", 7).write(storeRecordPath(dir)); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			s := &server{cfg: &config{DataDir: dir, Retained: retainedConfig{Store: configured}}, log: slog.New(slog.NewTextHandler(&log, nil))}
+			err := s.chooseRetained()
+			var got string
+			if err != nil {
+				got = "error: " + err.Error()
+			} else {
+				got = s.kept.current()
+			}
+			if text, wantsError := strings.CutPrefix(want, "error: "); wantsError && !strings.Contains(got, text) || !wantsError && got != want {
+				t.Errorf("uses %s, want %s", got, want)
+			}
+			if warned := strings.Contains(log.String(), "change retained.store"); warned != (configured == "old") {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
+}
+
+func TestStoreRecord(t *testing.T) {
+	path := storeRecordPath(t.TempDir())
+	if r, err := readStoreRecord(path); err != nil || r != (storeRecord{}) {
+		t.Errorf("without a file: %+v, %v", r, err)
+	}
+	for _, to := range []string{"b", "c"} {
+		want := newStoreRecord("a", to, 42)
+		if err := want.write(path); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := readStoreRecord(path); err != nil || r.Store != to || r.From != "a" || r.Revision != 42 || !r.Moved.Equal(want.Moved) {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	for _, text := range []string{"", "{", "{}", `{"store":"a"}`, "[]"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readStoreRecord(path); err == nil || !strings.Contains(err.Error(), "remove it if retained.store") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	// A record that can't be written leaves the old one.
+	missing := filepath.Join(t.TempDir(), "none", "record.json")
+	if err := newStoreRecord("a", "b", 1).write(missing); err == nil {
+		t.Error("a record was written into a folder that does not exist")
+	}
+}
+
+// TestMigrateRefused holds that what can't be moved is told, and changes nothing.
+func TestMigrateRefused(t *testing.T) {
+	s := newMigrationSite(t)
+	p := s.start()
+	p.seed(10)
+	for args, want := range map[string]string{
+		"retainjson nothing":    "there is no plugin nothing",
+		"retainjson retainjson": "are in retainjson already",
+		"retainnats retainjson": "not in retainnats, but in retainjson",
+	} {
+		if status, out := p.migrate(strings.Fields(args)...); status != 1 || !strings.Contains(out, want) {
+			t.Errorf("%s: status %d: %s", args, status, out)
+		}
+	}
+	p.countSeeds("reader", 10)
+	p.stop()
+}
+
+// TestTooLargeForNATS publishes what the NATS server would not take: it is
+// refused with the reason, before it is acknowledged, and what was there stays.
+func TestTooLargeForNATS(t *testing.T) {
+	nats := buckettest.Start(t, func(o *natsserver.Options) { o.MaxPayload = 64 << 10 })
+	s := newSite(t, "plugins: {retainnats: {config: {urls: ['"+nats.URL()+"']}}}\n", "retainnats")
+	p := s.start()
+	c := p.connect5("publisher")
+	publish := func(size int) *paho5.PublishResponse {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		res, err := c.Publish(ctx, &paho5.Publish{Topic: "t", QoS: 1, Retain: true, Payload: bytes.Repeat([]byte("x"), size)})
+		if res == nil {
+			t.Fatalf("no answer: %v", err)
+		}
+		return res
+	}
+	if res := publish(1000); res.ReasonCode > 0x10 {
+		t.Fatalf("a small message: %+v", res)
+	}
+	res := publish(64 << 10)
+	if res.ReasonCode != 0x97 || res.Properties == nil || !strings.Contains(res.Properties.ReasonString, "larger than its store takes") {
+		t.Errorf("a large message: %+v %+v", res, res.Properties)
+	}
+	if m := p.retained("reader", 1); len(m["t"]) != 1000 {
+		t.Errorf("%d bytes are retained", len(m["t"]))
+	}
+	p.stop()
+}
+
+// TestNATSGoesAndComes publishes while the NATS server is away: the publisher is
+// acknowledged once it is back, or never, and what was acknowledged is there
+// after the broker was killed.
+func TestNATSGoesAndComes(t *testing.T) {
+	nats := buckettest.Start(t)
+	s := newSite(t, "plugins: {retainnats: {config: {urls: ['"+nats.URL()+"'], timeout: 1s}}}\n", "retainnats")
+	p := s.start()
+	p.seed(10)
+	nats.Stop()
+	c := p.connect3("publisher")
+	away := c.Publish("away", 1, true, "1")
+	p.waitPlugin("retainnats", "degraded", func(a *adminv1.Plugin) bool { return strings.Contains(a.GetHealth(), "no connection to NATS") })
+	nats.Again()
+	acked := away.WaitTimeout(patience) && away.Error() == nil && c.IsConnectionOpen()
+	t.Logf("acknowledged: %v", acked)
+	if !acked {
+		again := p.connect3("publisher")
+		if tk := again.Publish("away", 1, true, "1"); !tk.WaitTimeout(patience) || tk.Error() != nil {
+			t.Fatal(tk.Error())
+		}
+	}
+	p.waitPlugin("retainnats", "well", func(a *adminv1.Plugin) bool { return a.GetHealth() == "" })
+	p.kill()
+	p = s.start()
+	if m := p.retained("reader", 11); m["away"] != "1" {
+		t.Errorf("retained: %v", m)
+	}
+	p.stop()
+}

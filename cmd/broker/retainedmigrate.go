@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"connectrpc.com/connect"
+
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
+	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
+)
+
+type retainedCmd struct {
+	Migrate retainedMigrateCmd `cmd:"" help:"Move the retained messages to another store, while clients go on."`
+}
+
+type retainedMigrateCmd struct {
+	adminFlags
+	Old     string `arg:"" help:"Plugin that keeps the retained messages now."`
+	New     string `arg:"" help:"Plugin that is to keep them. What it has is replaced."`
+	Replace bool   `help:"Move also to a store that has newer changes, and drop them."`
+}
+
+// tellEvery is how often a person is told how far a move is.
+const tellEvery = time.Second
+
+// Run moves the messages. Ctrl-C ends the move, and the old store stays in use.
+func (cmd *retainedMigrateCmd) Run(t *terminal) error {
+	hc, err := cmd.httpClient()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	client := adminv1connect.NewRetainedServiceClient(hc, "http://broker")
+	stream, err := client.Migrate(ctx, connect.NewRequest(&adminv1.MigrateRequest{From: cmd.Old, To: cmd.New, Replace: cmd.Replace}))
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { _ = stream.Close() }()
+	var last *adminv1.MigrateResponse
+	told := time.Now()
+	for stream.Receive() {
+		last = stream.Msg()
+		if time.Since(told) >= tellEvery && last.GetRevision() == 0 {
+			told = time.Now()
+			fmt.Fprintf(t.err, "copied %d of %d\n", last.GetCopied(), last.GetTotal())
+		}
+	}
+	if err := stream.Err(); err != nil {
+		return fmt.Errorf("nothing was moved, %s is still in use: %w", cmd.Old, explain(err))
+	}
+	if last.GetRevision() == 0 {
+		return errors.New("the broker ended before it told how the move went; \"broker serve\" will use the store that has all")
+	}
+	if cmd.JSON {
+		return printJSON(t, last)
+	}
+	fmt.Fprintf(t.out, "%d retained messages moved from %s to %s, which is in use since revision %d\n", last.GetTotal(), cmd.Old, cmd.New, last.GetRevision())
+	if line := last.GetConfigure(); line != "" {
+		fmt.Fprintf(t.out, "now write this into the configuration: %s\n", line)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package pluginhost
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+)
+
+// chooseStore picks the plugin that keeps the retained messages: the one that
+// Options.Store names, the only one that can, or the only one of those that the
+// configuration names. A choice stays: moving messages to another store is not
+// a matter of names.
+func (h *Host) chooseStore() error {
+	if h.store.Load() != nil {
+		return nil
+	}
+	var stores, named []*supervisor
+	for _, m := range h.list() {
+		s := m.supervisor
+		if !m.takesPart() {
+			continue
+		}
+		services, _ := s.services()
+		switch {
+		case !services.store:
+		case s.slot.name == h.options.Store:
+			h.store.Store(s)
+			return nil
+		default:
+			stores = append(stores, s)
+			if s.settings().named {
+				named = append(named, s)
+			}
+		}
+	}
+	if len(named) > 0 {
+		stores = named
+	}
+	switch {
+	case len(stores) == 0 || h.options.Store != "":
+		return nil
+	case len(stores) == 1:
+		h.store.Store(stores[0])
+		return nil
+	}
+	names := make([]string, len(stores))
+	for i, s := range stores {
+		names[i] = s.slot.name
+	}
+	return fmt.Errorf("plugins %s are all stores for retained messages, and one has to be chosen: name it in retained.store, or set enabled: false for the others",
+		strings.Join(names, ", "))
+}
+
+// Store returns a plugin as a store, whether or not it is the one that keeps the
+// retained messages. The error says that it is none, or does not run.
+func (h *Host) Store(name string) (retain.Store, error) {
+	s, err := h.findStore(name)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.slot.current(); err != nil {
+		return nil, err
+	}
+	return s.slot.facades.store, nil
+}
+
+// ChooseStore makes a plugin the one that keeps the retained messages, for
+// Bindings and for what becomes of it if it fails. Its caller has moved the
+// messages there.
+func (h *Host) ChooseStore(name string) error {
+	s, err := h.findStore(name)
+	if err != nil {
+		return err
+	}
+	h.store.Store(s)
+	select {
+	case h.dirty <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+func (h *Host) findStore(name string) (*supervisor, error) {
+	for _, m := range h.list() {
+		if m.Name != name || !m.takesPart() {
+			continue
+		}
+		if services, _ := m.supervisor.services(); !services.store {
+			return nil, fmt.Errorf("plugin %s is no store for retained messages", name)
+		}
+		return m.supervisor, nil
+	}
+	return nil, fmt.Errorf("there is no plugin %s; it has to be in the configuration or the plugin directory, and enabled", name)
+}
