@@ -86,7 +86,7 @@ func Changed(a, b *mqtt.Message) Field {
 	}
 	mark(!slices.Equal(p.User, q.User), FieldUser)
 	mark(p.HasExpiry != q.HasExpiry || p.Expiry != q.Expiry, FieldExpiry)
-	mark(p.ContentType != q.ContentType || p.HasPayloadFormat != q.HasPayloadFormat ||
+	mark(p.ContentType != q.ContentType || p.EmptyContentType != q.EmptyContentType || p.HasPayloadFormat != q.HasPayloadFormat ||
 		p.PayloadIsUTF8 != q.PayloadIsUTF8, FieldContentType)
 	mark(p.ResponseTopic != q.ResponseTopic || !bytes.Equal(p.CorrelationData, q.CorrelationData) ||
 		(p.CorrelationData == nil) != (q.CorrelationData == nil), FieldResponse)

@@ -107,7 +107,7 @@ func (k keyWriter) message(m *mqtt.Message) {
 	k.number(uint64(m.QoS))
 	if p := m.Properties; p != nil {
 		k.text(p.ContentType, p.ResponseTopic, string(p.CorrelationData))
-		k.flags(p.PayloadIsUTF8, p.HasPayloadFormat, p.HasExpiry, p.CorrelationData != nil)
+		k.flags(p.PayloadIsUTF8, p.HasPayloadFormat, p.HasExpiry, p.CorrelationData != nil, p.EmptyContentType)
 		k.number(uint64(p.Expiry))
 		k.user(p.User)
 	}

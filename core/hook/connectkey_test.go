@@ -16,7 +16,7 @@ var unkeyed = []string{
 	"Connect.ConnectionID",
 	"Certificate.Subject", "Certificate.Issuer", "Certificate.CommonName", "Certificate.DNSNames", "Certificate.EmailAddresses",
 	"Certificate.URIs", "Certificate.IPAddresses", "Certificate.SHA256", "Certificate.Serial",
-	"Message.Publisher", "Message.Origin", "Message.Created",
+	"Message.Publisher", "Message.Origin", "Message.Created", "Message.Hops",
 }
 
 func fullConnect() *Connect {

@@ -55,7 +55,12 @@ type Properties struct {
 	Expiry    uint32
 	HasExpiry bool
 
-	ContentType     string
+	// ContentType is the Content Type; "" if there is none, or if one of no
+	// bytes was sent, for which EmptyContentType stands: it is forwarded
+	// unaltered too [MQTT-3.3.2-20]. Plugins and stores see no difference.
+	ContentType      string
+	EmptyContentType bool
+
 	ResponseTopic   string
 	CorrelationData []byte // nil if absent
 	User            []UserProperty

@@ -66,6 +66,7 @@ func (g gen) properties() *mqtt.Properties {
 	}
 	if g.bool() {
 		p.ContentType = g.text()
+		p.EmptyContentType = p.ContentType == ""
 	}
 	if g.bool() {
 		p.ResponseTopic = g.text()

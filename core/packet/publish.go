@@ -113,6 +113,7 @@ func (p *propertyReader) message(to *mqtt.Properties) {
 		to.Expiry, to.HasExpiry = p.num, true
 	case propContentType:
 		to.ContentType = p.shared()
+		to.EmptyContentType = to.ContentType == ""
 	case propResponseTopic:
 		to.ResponseTopic = p.shared()
 		if to.ResponseTopic == "" {
@@ -125,7 +126,7 @@ func (p *propertyReader) message(to *mqtt.Properties) {
 
 // isZero reports whether p says nothing that would be sent.
 func isZero(p *mqtt.Properties) bool {
-	return !p.HasPayloadFormat && !p.HasExpiry && p.ContentType == "" && p.ResponseTopic == "" &&
+	return !p.HasPayloadFormat && !p.HasExpiry && p.ContentType == "" && !p.EmptyContentType && p.ResponseTopic == "" &&
 		p.CorrelationData == nil && p.User == nil
 }
 
@@ -233,6 +234,9 @@ func (w *writer) message(p *mqtt.Properties, expiry uint32) {
 	}
 	if p.HasExpiry {
 		w.propUint32(propMessageExpiry, expiry)
+	}
+	if p.EmptyContentType && p.ContentType == "" {
+		w.propEmptyText(propContentType)
 	}
 	w.propText(propContentType, p.ContentType)
 	w.propText(propResponseTopic, p.ResponseTopic)

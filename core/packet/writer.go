@@ -128,6 +128,12 @@ func (w *writer) propText(p property, s string) {
 	}
 }
 
+// propEmptyText writes an empty string that is not absent.
+func (w *writer) propEmptyText(p property) {
+	w.uint8(byte(p))
+	w.uint16(0)
+}
+
 // propBinary writes binary data unless it is nil.
 func (w *writer) propBinary(p property, b []byte) {
 	if b != nil {

@@ -174,7 +174,7 @@ func (c *messageChange) applyProperties(m *mqtt.Message) {
 		p.Expiry, p.HasExpiry = c.expiry, true
 	}
 	if c.has&changeContentType != 0 {
-		p.ContentType = c.contentType
+		p.ContentType, p.EmptyContentType = c.contentType, false
 	}
 	if c.has&changeResponseTopic != 0 {
 		p.ResponseTopic = c.responseTopic

@@ -34,6 +34,7 @@ func TestPropertiesForwarded(t *testing.T) {
 		"bytes":                            {HasPayloadFormat: true},
 		"correlation of zero":              {CorrelationData: []byte{}},
 		"user properties":                  {User: []mqtt.UserProperty{{Key: "b"}, {Key: "a"}, {Key: "c"}}},
+		"an empty content type":            {EmptyContentType: true},
 		"beginning with a byte order mark": {ContentType: "\uFEFFx"},
 	} {
 		t.Run(name, func(t *testing.T) {
