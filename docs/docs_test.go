@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -166,5 +167,35 @@ func TestLinks(t *testing.T) {
 	}
 	if pages < 8 {
 		t.Errorf("only %d pages were found", pages)
+	}
+}
+
+// The table of scopes in plugins.md has every call of the host service under the
+// scope that it needs.
+func TestScopes(t *testing.T) {
+	want := make(map[string]string)
+	text, err := os.ReadFile(filepath.Join("..", "core", "pluginhost", "hostscope.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`HostService_(\w+)_FullMethodName:\s+"([^"]*)"`).FindAllStringSubmatch(string(text), -1) {
+		if m[2] != "" {
+			want[m[1]] = m[2]
+		}
+	}
+	_, section, _ := strings.Cut(page(t, "plugins.md"), "\n## Calling the broker\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	got := make(map[string]string)
+	for line := range strings.Lines(section) {
+		if row, ok := strings.CutPrefix(line, "| `"); ok {
+			scope, rest, _ := strings.Cut(row, "` | ")
+			calls, _, _ := strings.Cut(rest, " |")
+			for call := range strings.SplitSeq(calls, ", ") {
+				got[call] = scope
+			}
+		}
+	}
+	if len(want) < 15 || !maps.Equal(want, got) {
+		t.Errorf("plugins.md has %v, the host service %v", got, want)
 	}
 }

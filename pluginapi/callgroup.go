@@ -54,7 +54,7 @@ func (c *core) decideCall(o *openCall) (v *pluginv1.Verdict, err error) {
 		return nil, err
 	}
 	defer c.recovered("intercept "+string(call.kind()), &err)
-	if err := o.in.decide(o.ctx, call); err != nil {
+	if err := o.in.decide(&inCall{o.ctx, o.pb}, call); err != nil {
 		return nil, err
 	}
 	return verdictToProto(o.pb, call)
@@ -70,12 +70,13 @@ func (c *core) runBatch(ctx context.Context, open []*openCall) {
 			o.answer(o.pb, nil, err)
 			continue
 		}
+		call.pb = o.pb
 		calls, known = append(calls, call), append(known, o)
 	}
 	if len(calls) == 0 {
 		return
 	}
-	err := c.callBatch(ctx, known[0].in, calls)
+	err := c.callBatch(&inCall{ctx, known[len(known)-1].pb}, known[0].in, calls)
 	for i, o := range known {
 		if err != nil {
 			o.answer(o.pb, nil, err)

@@ -31,6 +31,7 @@ func messageFromProto(m *pluginv1.Message, payload bool) *Message {
 		UserProperties:  userPropertiesFromProto(m.GetUserProperties()),
 		Publisher:       m.GetPublisher(),
 		Origin:          Origin(m.GetOrigin()),
+		Hops:            uint8(min(m.GetHops(), 255)), //nolint:gosec // bounded
 	}
 	if payload {
 		out.Payload = bytes.Clone(out.Payload)

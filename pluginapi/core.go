@@ -125,6 +125,7 @@ func (c *core) stopInstance(ctx context.Context) error {
 	if in == nil {
 		return nil
 	}
+	defer in.setup.host.close()
 	return c.stopValue(ctx, in)
 }
 

@@ -38,6 +38,7 @@ type instance struct {
 // setupOf is what every Setup of an instance has in common.
 type setupOf struct {
 	instance, dataDir string
+	host              *Host // nil for none
 }
 
 // interests are what the plugin wants to be asked, and what follows from it.
@@ -50,7 +51,7 @@ type interests struct {
 // setup makes the Setup for a configuration.
 func (c *core) setup(of setupOf, config []byte) *Setup {
 	return &Setup{
-		Instance: of.instance, DataDir: of.dataDir, Logger: c.log,
+		Instance: of.instance, DataDir: of.dataDir, Logger: c.log, Host: of.host,
 		config: config, defaults: c.plugin.Config,
 	}
 }
@@ -65,7 +66,7 @@ func (c *core) newInstance(ctx context.Context, s *Setup) (*instance, error) {
 			return nil, err
 		}
 	}
-	in := &instance{value: value, setup: setupOf{s.Instance, s.DataDir}}
+	in := &instance{value: value, setup: setupOf{s.Instance, s.DataDir, s.Host}}
 	if err := c.settle(in, s); err != nil {
 		// Whatever New has opened would stay open beside the next try's.
 		_ = c.stopValue(ctx, in)

@@ -1,6 +1,10 @@
 package pluginapi
 
-import "context"
+import (
+	"context"
+
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
+)
 
 // PublishInterceptor decides about published messages. It may change
 // call.Message. Messages of one client come one after the other, those of
@@ -44,6 +48,8 @@ type Call struct {
 	Deliver     *DeliverCall
 
 	Verdict Verdict
+
+	pb *pluginv1.Call // nil for a call that a test made
 }
 
 // PublishCall is one published message.

@@ -46,6 +46,9 @@ type Message struct {
 	Publisher string
 	Origin    Origin
 	Created   time.Time
+	// Hops counts the hooks that published, each on account of the message
+	// before, until this one was made; it is the broker's too.
+	Hops uint8
 }
 
 // Subscription is one topic filter with its options.

@@ -54,5 +54,5 @@ func (s *observerService) observe(ctx context.Context, events []*pluginv1.Event,
 
 func (s *observerService) call(ctx context.Context, in *instance, events []Event, dropped uint64) (err error) {
 	defer s.core.recovered("Observe", &err)
-	return in.observer.Observe(ctx, events, dropped)
+	return in.observer.Observe(withHops(ctx, mostHops(events)), events, dropped)
 }

@@ -43,15 +43,19 @@ func (s *pluginService) Init(ctx context.Context, req *pluginv1.InitRequest) (*p
 		Services:     c.abilities.services(),
 		Capabilities: c.plugin.capabilities(c.abilities),
 	}
-	of := setupOf{req.GetInstance(), req.GetDataDir()}
+	of := setupOf{instance: req.GetInstance(), dataDir: req.GetDataDir()}
 	if of.instance == "" {
 		of.instance = c.plugin.Name
 	}
 	warnings, err := c.checkConfig(ctx, of, req.GetConfigJson())
 	if err == nil {
+		of.host, err = newHost(req.GetHostTarget(), req.GetHostToken())
+	}
+	if err == nil {
 		if old != nil {
 			c.running.Store(nil)
 			_ = c.stopValue(ctx, old)
+			old.setup.host.close()
 		}
 		var in *instance
 		setup := c.setup(of, req.GetConfigJson())
@@ -60,6 +64,8 @@ func (s *pluginService) Init(ctx context.Context, req *pluginv1.InitRequest) (*p
 		if err == nil {
 			resp.Interest = interestToProto(in.interest.Load().list)
 			c.running.Store(in)
+		} else {
+			of.host.close()
 		}
 	}
 	if isStatus(err) {

@@ -19,6 +19,9 @@ type Setup struct {
 	// slog's default, and what package log writes to. Count what happens per
 	// message instead of logging it.
 	Logger *slog.Logger
+	// Host is the broker to call; nil where there is none, which its methods
+	// answer with [ErrNoHost].
+	Host *Host
 
 	config   []byte
 	defaults any // Plugin.Config

@@ -92,6 +92,7 @@ type pluginConfig struct {
 	Validator    policyConfig      `yaml:"validator"`
 	Interceptor  policyConfig      `yaml:"interceptor"`
 	Observer     observerConfig    `yaml:"observer"`
+	Scopes       []string          `yaml:"scopes"`
 }
 
 type policyConfig struct {

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 // testPlugins are the plugins that the tests install.
 var testPlugins = map[string]func() pluginapi.Plugin{
 	"authfile":     validator.Plugin,
+	"caller":       callerPlugin,
 	"interceptlog": interceptor.Plugin,
 	"retainjson":   logfile.Plugin,
 	"retainnats":   bucket.Plugin,

@@ -143,6 +143,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopRetained()) }()
 	s.broker = broker.New(s.brokerOptions())
+	s.host.SetServerAPI(hostAPI(s.broker))
 	admin, err := s.openAdmin(ctx)
 	if err != nil {
 		return err

@@ -29,13 +29,13 @@ type writer struct {
 	mu      sync.Mutex // guards the fields below
 	control []byte     // encoded answers
 	running bool
-	again   bool // kicked while running
-	leaving bool // the last deadline is set
-	stopped bool // no further start
-	failed  bool // the network gave up: nothing is written any more
-	open    bool // the client is connected: messages may follow the answers
-	last    bool // the last answer is queued: no message after it
-	lastAt  int  // where in control the last answer begins
+	again   bool          // kicked while running
+	leaving bool          // the last deadline is set
+	stopped bool          // no further start
+	failed  bool          // the network gave up: nothing is written any more
+	open    bool          // the client is connected: messages may follow the answers
+	last    bool          // the last answer is queued: no message after it
+	lastAt  int           // where in control the last answer begins
 	room    chan struct{} // not nil: closed when control was taken
 
 	goes sync.WaitGroup // the running goroutine

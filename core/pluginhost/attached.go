@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 
 	"google.golang.org/grpc"
 )
@@ -13,6 +15,7 @@ import (
 type attached struct {
 	*launcher
 	*start
+	dir      string // holds the socket of its host service
 	conn     *grpc.ClientConn
 	instance *instance
 	leave    context.CancelFunc // ends watching
@@ -32,8 +35,14 @@ func (l *launcher) attach(ctx context.Context, s *start) (worker, *Failure) {
 		return nil, s.fail(l.now(), KindLost, fmt.Sprintf("nobody serves it at %s: %v", s.attach, err), do)
 	}
 	_ = probe.Close()
+	id := l.dirs.number()
+	dir, err := l.claim(id, s)
+	if err != nil {
+		return nil, s.fail(l.now(), KindRefused, fmt.Sprintf("there is no place for the socket of its host service: %v", err), "")
+	}
 	conn, err := connect("unix", s.attach, nil)
 	if err != nil {
+		l.abandon(s, dir)
 		return nil, s.fail(l.now(), KindLost, fmt.Sprintf("no connection can be made: %v", err), do)
 	}
 	init, f, err := l.introduce(ctx, s, conn)
@@ -44,9 +53,11 @@ func (l *launcher) attach(ctx context.Context, s *start) (worker, *Failure) {
 	}
 	if f != nil {
 		disconnect(conn, l.timing.reap)
+		l.abandon(s, dir)
 		return nil, f
 	}
-	w := &attached{launcher: l, start: s, conn: conn, instance: newInstance(l.dirs.number(), conn, init), watched: make(chan struct{})}
+	w := &attached{launcher: l, start: s, dir: dir, conn: conn, instance: newInstance(id, conn, init), watched: make(chan struct{})}
+	s.service.instance.Store(w.instance)
 	watching, leave := context.WithCancel(context.WithoutCancel(ctx))
 	w.leave = leave
 	go func() {
@@ -72,6 +83,15 @@ func (w *attached) stop(context.Context) {
 	w.leave()
 	<-w.watched
 	disconnect(w.conn, w.timing.reap)
+	w.abandon(w.start, w.dir)
+}
+
+// abandon ends the host service of a plugin that is not the broker's to end.
+func (l *launcher) abandon(s *start, dir string) {
+	s.service.close()
+	if err := os.RemoveAll(dir); err != nil {
+		s.log.Warn("plugin's run directory not removed", slog.Any("error", err))
+	}
 }
 
 func (w *attached) autopsy() *Failure {

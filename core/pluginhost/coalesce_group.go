@@ -12,8 +12,9 @@ import (
 // The caller makes it and applies it. In between it belongs to a [coalescer],
 // whose mutex guards the fields below the line.
 type group struct {
-	body  []byte // the fields of all calls, one after the other, without numbers
-	items []item // one per call
+	body  []byte       // the fields of all calls, one after the other, without numbers
+	items []item       // one per call
+	hand  *hook.InHand // what the broker has in hand; nil for nothing
 	done  chan struct{}
 
 	// ---

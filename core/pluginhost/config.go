@@ -44,6 +44,9 @@ type Config struct {
 	// MayBypassAuthorization honours a plugin's wish to intercept before
 	// grants are checked.
 	MayBypassAuthorization bool
+	// Scopes are what the plugin may ask of the broker, see [Scopes]. None by
+	// default.
+	Scopes []string
 	// SHA256 is the hash that the program's file must have, in hexadecimal.
 	// Empty means any.
 	SHA256 string
@@ -149,6 +152,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := checkEnv(c.Env); err != nil {
+		bad(err)
+	}
+	if err := checkScopes(c.Scopes); err != nil {
 		bad(err)
 	}
 	if c.StartTimeout < 0 {

@@ -110,7 +110,8 @@ func appendUser(dst []byte, field byte, list []mqtt.UserProperty) []byte {
 func sizeMessage(m *mqtt.Message, payload []byte) int {
 	n := sizeString(len(m.Topic)) + sizeString(len(payload)) + sizeUint(uint64(len(m.Payload))) +
 		sizeUint(uint64(m.QoS)) + sizeString(len(m.Publisher)) +
-		sizeUint(uint64(originToWire(m.Origin))) + sizeUint(uint64(createdNanos(m)))
+		sizeUint(uint64(originToWire(m.Origin))) + sizeUint(uint64(createdNanos(m))) +
+		sizeUint(uint64(m.Hops))
 	if m.Retain {
 		n += 2
 	}
@@ -144,7 +145,8 @@ func appendMessage(dst []byte, m *mqtt.Message, payload []byte) []byte {
 	}
 	dst = appendString(dst, 12, m.Publisher)
 	dst = appendUint(dst, 13, uint64(originToWire(m.Origin)))
-	return appendUint(dst, 14, uint64(createdNanos(m)))
+	dst = appendUint(dst, 14, uint64(createdNanos(m)))
+	return appendUint(dst, 15, uint64(m.Hops))
 }
 
 func appendProperties(dst []byte, p *mqtt.Properties) []byte {

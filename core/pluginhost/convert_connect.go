@@ -104,6 +104,7 @@ func messageToProto(m *mqtt.Message) *pluginv1.Message {
 		Publisher:        m.Publisher,
 		Origin:           pluginv1.Origin(originToWire(m.Origin)),
 		CreatedUnixNanos: createdNanos(m),
+		Hops:             uint32(m.Hops),
 	}
 	if q := m.Properties; q != nil {
 		if q.HasPayloadFormat {

@@ -32,6 +32,7 @@ type binding struct {
 	plan      *payloadPlan
 	coalescer *coalescer // nil if the plugin has no stream for interception
 	tap       *tapStream // nil if it has none for events
+	unary     unaryCalls
 
 	generation uint64             // another number for every binding of the slot, never 0
 	intercepts *interceptorFacade // whose interests are the binding's
@@ -49,7 +50,9 @@ type binding struct {
 }
 
 func newBinding(in *instance, plan *payloadPlan) *binding {
-	return &binding{in: in, plan: plan, calls: make(map[uint64]context.CancelFunc)}
+	b := &binding{in: in, plan: plan, calls: make(map[uint64]context.CancelFunc)}
+	in.inHand.add(b)
+	return b
 }
 
 // enter lets a call in, unless the binding is shut.
@@ -87,6 +90,7 @@ func (b *binding) begin(ctx context.Context) (context.Context, func(), error) {
 
 // end cancels all calls, refuses new ones and ends the streams.
 func (b *binding) end() {
+	b.in.inHand.remove(b)
 	b.mu.Lock()
 	b.ended = true
 	for _, cancel := range b.calls {

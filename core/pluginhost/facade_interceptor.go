@@ -55,6 +55,7 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 	if err != nil {
 		return err
 	}
+	g.hand = hook.InHandOf(ctx)
 	if bound.coalescer != nil {
 		err = bound.coalescer.decide(ctx, g)
 	} else {
@@ -104,30 +105,34 @@ func (b *binding) interceptPiece(ctx context.Context, p piece) error {
 	p.clients(t.use)
 	var out outgoing
 	out.alloc(p.size() + t.size())
-	*out.buf = p.append(t.append(*out.buf), fieldUnaryCalls, 1)
+	first := b.unary.begin(p)
+	defer b.unary.end(first)
+	*out.buf = p.append(t.append(*out.buf), fieldUnaryCalls, first)
 	var r reply
 	err := b.invoke(ctx, pluginv1.MessageInterceptorService_Intercept_FullMethodName, &out, &r, maxReplyBytes)
 	if err != nil {
 		return err
 	}
-	return p.settle(&r)
+	return p.settle(&r, first)
 }
 
 // settle gives every item of p its verdict of an answer that has to decide all.
-func (p piece) settle(r *reply) error {
+// The calls were numbered from first on.
+func (p piece) settle(r *reply, first uint64) error {
 	n := uint64(p.to - p.from)
 	var answered uint64
-	answer := func(first, count uint64, v *verdict) error {
-		if first == 0 || first > n || count > n+1-first {
-			return illegal("an answer to call %d, which was not made", first+max(count, 1)-1)
+	answer := func(seq, count uint64, v *verdict) error {
+		at := seq - first // wraps for a smaller one
+		if at >= n || count > n-at {
+			return illegal("an answer to call %d, which was not made", seq+max(count, 1)-1)
 		}
-		m := mask(int(first-1), int(first-1+count))
+		m := mask(int(at), int(at+count))
 		if answered&m != 0 {
-			return illegal("a second answer to call %d", first)
+			return illegal("a second answer to call %d", seq)
 		}
 		answered |= m
 		if v != nil {
-			p.group.items[p.from+int(first-1)].verdict = v
+			p.group.items[p.from+int(at)].verdict = v
 		}
 		return nil
 	}
@@ -142,7 +147,7 @@ func (p piece) settle(r *reply) error {
 		}
 	}
 	if missing := mask(0, int(n)) &^ answered; missing != 0 {
-		return illegal("no answer to call %d", bits.TrailingZeros64(missing)+1)
+		return illegal("no answer to call %d", uint64(bits.TrailingZeros64(missing))+first)
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ type Host struct {
 	log      *slog.Logger
 	onChange func(Bindings)
 	timing   timing
+	api      atomic.Pointer[ServerAPI]
 
 	// Set by Start before any goroutine begins.
 	dirs   *runDir
@@ -124,7 +125,7 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 func (h *Host) prepare(ctx context.Context) (life context.Context) {
 	l := &launcher{
 		dirs: h.dirs, guard: h.guard, dataDir: h.options.DataDir, version: h.options.Version,
-		logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
+		logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing, api: &h.api,
 	}
 	changed := func() {
 		select {

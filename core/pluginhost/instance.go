@@ -19,6 +19,8 @@ type instance struct {
 	// force: no answer comes any more.
 	done chan struct{}
 
+	inHand callsInHand
+
 	end   sync.Once
 	cause error // why it ended; written before done is closed
 }

@@ -56,6 +56,8 @@ func (l *launcher) initRequest(s *start) (*pluginv1.InitRequest, error) {
 		ConfigJson:   s.configJSON(),
 		DataDir:      dir,
 		LogLevel:     l.logLevel,
+		HostTarget:   s.service.target,
+		HostToken:    s.service.token,
 		Capabilities: &pluginv1.Capabilities{InterceptStream: true, ObserveStream: true},
 	}, nil
 }

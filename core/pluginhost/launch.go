@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,6 +31,7 @@ type launcher struct {
 	logLevel string
 	now      func() time.Time
 	timing   timing
+	api      *atomic.Pointer[ServerAPI]
 }
 
 // launch starts or attaches a plugin and makes it ready. When it fails,
@@ -44,7 +46,7 @@ func (l *launcher) launch(ctx context.Context, s *start) (worker, *Failure) {
 // spawn runs the plugin's program.
 func (l *launcher) spawn(ctx context.Context, s *start) (worker, *Failure) {
 	id := l.dirs.number()
-	dir, err := l.dirs.claim(id)
+	dir, err := l.claim(id, s)
 	if err != nil {
 		return nil, s.fail(l.now(), KindRefused, fmt.Sprintf("there is no place for its socket: %v", err), "")
 	}
@@ -220,6 +222,7 @@ func (w *spawned) introduce(ctx context.Context, limit time.Duration) *Failure {
 		return f
 	case err == nil:
 		w.instance = newInstance(w.id, w.conn, init)
+		w.service.instance.Store(w.instance)
 		if w.stable = w.socket; pluginNetwork == "unix" {
 			w.stable = w.dirs.stable(w.Name)
 		}

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPeer refuses a socket on which another user listens: the private
+// checkPeer refuses a socket at whose other end is another user: the private
 // directory keeps others out, and this holds for attached plugins too, whose
 // socket may be anywhere.
 func checkPeer(conn *net.UnixConn) error {
@@ -32,7 +32,7 @@ func checkPeer(conn *net.UnixConn) error {
 // allowPeer accepts plugins of the broker's own user and of root.
 func allowPeer(uid int) error {
 	if uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("user %d listens there, not the broker's own", uid)
+		return fmt.Errorf("user %d is at its other end, not the broker's own", uid)
 	}
 	return nil
 }

@@ -121,6 +121,7 @@ func (w *spawned) bury(f *Failure) *Failure {
 // release ends the process, if need be by force, and frees what it had.
 func (w *spawned) release() {
 	_ = w.proc.Kill(context.Background())
+	w.service.close()
 	if w.proc.ID() != "" {
 		// Bounded, because a process in the kernel's hands can't be ended.
 		if await(context.Background(), w.proc.exited, w.timing.reap) != nil {

@@ -38,6 +38,8 @@ type start struct {
 	*verified
 	log *slog.Logger // carries the attribute plugin
 	out *output
+
+	service *hostService // nil before its directory is claimed
 }
 
 // fail makes a failure of the plugin.

@@ -77,13 +77,16 @@ func (x *PublishRequest) GetCall() *CallToken {
 	return nil
 }
 
-// CallToken names the call that a plugin is handling.
+// CallToken names what a plugin is handling while it calls the broker: an
+// interceptor's call, or an event.
 type CallToken struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its connection; 0 for none.
+	// Connection of the interceptor's call; 0 for none.
 	ConnectionId uint64 `protobuf:"varint,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
-	// Its number.
-	Seq           uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Number of the interceptor's call; 0 for an event.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Hops of the message in hand, for a loop to be noticed.
+	Hops          uint32 `protobuf:"varint,3,opt,name=hops,proto3" json:"hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -132,6 +135,13 @@ func (x *CallToken) GetSeq() uint64 {
 	return 0
 }
 
+func (x *CallToken) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
 // PublishResponse tells what became of a message.
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -140,7 +150,10 @@ type PublishResponse struct {
 	// Reason code; 0 for success.
 	ReasonCode uint32 `protobuf:"varint,2,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	// In words.
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// It goes out after the acknowledgement of the message in hand: nobody knows
+	// its receivers yet.
+	Later         bool `protobuf:"varint,4,opt,name=later,proto3" json:"later,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,13 +209,22 @@ func (x *PublishResponse) GetReason() string {
 	return ""
 }
 
+func (x *PublishResponse) GetLater() bool {
+	if x != nil {
+		return x.Later
+	}
+	return false
+}
+
 // SubscribeClientRequest names a session and filters.
 type SubscribeClientRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Client identifier of the session.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// The filters.
+	// The filters, as the broker knows them: with the session's mountpoint.
 	Subscriptions []*Subscription `protobuf:"bytes,2,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	// The call in hand: its plugin decides, and interceptors are not asked.
+	Call          *CallToken `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -247,6 +269,13 @@ func (x *SubscribeClientRequest) GetClientId() string {
 func (x *SubscribeClientRequest) GetSubscriptions() []*Subscription {
 	if x != nil {
 		return x.Subscriptions
+	}
+	return nil
+}
+
+func (x *SubscribeClientRequest) GetCall() *CallToken {
+	if x != nil {
+		return x.Call
 	}
 	return nil
 }
@@ -302,8 +331,10 @@ type UnsubscribeClientRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Client identifier of the session.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// The filters.
-	Filters       []string `protobuf:"bytes,2,rep,name=filters,proto3" json:"filters,omitempty"`
+	// The filters, as the broker knows them: with the session's mountpoint.
+	Filters []string `protobuf:"bytes,2,rep,name=filters,proto3" json:"filters,omitempty"`
+	// The call in hand: its plugin decides, and interceptors are not asked.
+	Call          *CallToken `protobuf:"bytes,3,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -348,6 +379,13 @@ func (x *UnsubscribeClientRequest) GetClientId() string {
 func (x *UnsubscribeClientRequest) GetFilters() []string {
 	if x != nil {
 		return x.Filters
+	}
+	return nil
+}
+
+func (x *UnsubscribeClientRequest) GetCall() *CallToken {
+	if x != nil {
+		return x.Call
 	}
 	return nil
 }
@@ -732,9 +770,11 @@ type DisconnectClientRequest struct {
 	// Server Reference of the DISCONNECT.
 	ServerReference string `protobuf:"bytes,5,opt,name=server_reference,json=serverReference,proto3" json:"server_reference,omitempty"`
 	// Publish the will.
-	PublishWill   bool `protobuf:"varint,6,opt,name=publish_will,json=publishWill,proto3" json:"publish_will,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PublishWill bool `protobuf:"varint,6,opt,name=publish_will,json=publishWill,proto3" json:"publish_will,omitempty"`
+	// User properties of the DISCONNECT.
+	UserProperties []*UserProperty `protobuf:"bytes,7,rep,name=user_properties,json=userProperties,proto3" json:"user_properties,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *DisconnectClientRequest) Reset() {
@@ -809,6 +849,13 @@ func (x *DisconnectClientRequest) GetPublishWill() bool {
 	return false
 }
 
+func (x *DisconnectClientRequest) GetUserProperties() []*UserProperty {
+	if x != nil {
+		return x.UserProperties
+	}
+	return nil
+}
+
 // DisconnectClientResponse comes when the connection is closing. An unknown
 // client is NOT_FOUND.
 type DisconnectClientResponse struct {
@@ -868,7 +915,9 @@ type SessionStatus struct {
 	// Subscriptions.
 	Subscriptions []*Subscription `protobuf:"bytes,8,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
 	// Session items.
-	Items         map[string][]byte `protobuf:"bytes,9,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Items map[string][]byte `protobuf:"bytes,9,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Topic prefix that separates this client's topics; empty if none.
+	Mountpoint    string `protobuf:"bytes,10,opt,name=mountpoint,proto3" json:"mountpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -964,6 +1013,13 @@ func (x *SessionStatus) GetItems() map[string][]byte {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *SessionStatus) GetMountpoint() string {
+	if x != nil {
+		return x.Mountpoint
+	}
+	return ""
 }
 
 // ListSessionsRequest asks for a page.
@@ -1172,7 +1228,10 @@ func (x *GetSessionResponse) GetSession() *SessionStatus {
 type DeleteSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Client identifier.
-	ClientId      string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The call in hand: the session then ends after its answer, and the response
+	// does not wait for that.
+	Call          *CallToken `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1212,6 +1271,13 @@ func (x *DeleteSessionRequest) GetClientId() string {
 		return x.ClientId
 	}
 	return ""
+}
+
+func (x *DeleteSessionRequest) GetCall() *CallToken {
+	if x != nil {
+		return x.Call
+	}
+	return nil
 }
 
 // DeleteSessionResponse comes when it is gone.
@@ -1353,8 +1419,10 @@ type EnqueueMessageRequest struct {
 	// Answer only when the receiver has acknowledged it, within the deadline of
 	// the call.
 	WaitAcknowledged bool `protobuf:"varint,3,opt,name=wait_acknowledged,json=waitAcknowledged,proto3" json:"wait_acknowledged,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The call in hand: its plugin decides, and interceptors are not asked.
+	Call          *CallToken `protobuf:"bytes,4,opt,name=call,proto3" json:"call,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *EnqueueMessageRequest) Reset() {
@@ -1408,6 +1476,13 @@ func (x *EnqueueMessageRequest) GetWaitAcknowledged() bool {
 	return false
 }
 
+func (x *EnqueueMessageRequest) GetCall() *CallToken {
+	if x != nil {
+		return x.Call
+	}
+	return nil
+}
+
 // EnqueueMessageResponse tells what became of it.
 type EnqueueMessageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1416,7 +1491,14 @@ type EnqueueMessageResponse struct {
 	// Whether the receiver acknowledged it; only with wait_acknowledged.
 	Acknowledged bool `protobuf:"varint,2,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
 	// Packet identifier with which it was sent; 0 if it was not sent yet.
-	PacketId      uint32 `protobuf:"varint,3,opt,name=packet_id,json=packetId,proto3" json:"packet_id,omitempty"`
+	PacketId uint32 `protobuf:"varint,3,opt,name=packet_id,json=packetId,proto3" json:"packet_id,omitempty"`
+	// Whether it was sent; with QoS 0 that is all that is waited for.
+	Sent bool `protobuf:"varint,4,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Reason code of the acknowledgement.
+	ReasonCode uint32 `protobuf:"varint,5,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	// Why it will not reach the receiver, in the words of Event.cause; empty if
+	// it was not dropped.
+	DroppedCause  string `protobuf:"bytes,6,opt,name=dropped_cause,json=droppedCause,proto3" json:"dropped_cause,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1470,6 +1552,27 @@ func (x *EnqueueMessageResponse) GetPacketId() uint32 {
 		return x.PacketId
 	}
 	return 0
+}
+
+func (x *EnqueueMessageResponse) GetSent() bool {
+	if x != nil {
+		return x.Sent
+	}
+	return false
+}
+
+func (x *EnqueueMessageResponse) GetReasonCode() uint32 {
+	if x != nil {
+		return x.ReasonCode
+	}
+	return 0
+}
+
+func (x *EnqueueMessageResponse) GetDroppedCause() string {
+	if x != nil {
+		return x.DroppedCause
+	}
+	return ""
 }
 
 // UpdateSessionItemsRequest changes items.
@@ -1797,7 +1900,9 @@ func (x *GetRetainedResponse) GetMessage() *Message {
 type PutRetainedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The message; an empty payload removes what the topic has.
-	Message       *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Message *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	// What is in hand, for a loop to be noticed.
+	Call          *CallToken `protobuf:"bytes,2,opt,name=call,proto3" json:"call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1835,6 +1940,13 @@ func (*PutRetainedRequest) Descriptor() ([]byte, []int) {
 func (x *PutRetainedRequest) GetMessage() *Message {
 	if x != nil {
 		return x.Message
+	}
+	return nil
+}
+
+func (x *PutRetainedRequest) GetCall() *CallToken {
+	if x != nil {
+		return x.Call
 	}
 	return nil
 }
@@ -1889,7 +2001,9 @@ func (x *PutRetainedResponse) GetRevision() uint64 {
 type DeleteRetainedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A topic name, or a topic filter for several.
-	Filter        string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// All retained messages instead; filter is empty then.
+	All           bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1929,6 +2043,13 @@ func (x *DeleteRetainedRequest) GetFilter() string {
 		return x.Filter
 	}
 	return ""
+}
+
+func (x *DeleteRetainedRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
 }
 
 // DeleteRetainedResponse tells what was removed.
@@ -2389,23 +2510,27 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x1egatehouse/plugin/v1/host.proto\x12\x13gatehouse.plugin.v1\x1a gatehouse/plugin/v1/client.proto\x1a!gatehouse/plugin/v1/message.proto\x1a gatehouse/plugin/v1/plugin.proto\"|\n" +
 	"\x0ePublishRequest\x126\n" +
 	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x122\n" +
-	"\x04call\x18\x02 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"B\n" +
+	"\x04call\x18\x02 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"V\n" +
 	"\tCallToken\x12#\n" +
 	"\rconnection_id\x18\x01 \x01(\x04R\fconnectionId\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\"h\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x12\n" +
+	"\x04hops\x18\x03 \x01(\rR\x04hops\"~\n" +
 	"\x0fPublishResponse\x12\x1c\n" +
 	"\treceivers\x18\x01 \x01(\rR\treceivers\x12\x1f\n" +
 	"\vreason_code\x18\x02 \x01(\rR\n" +
 	"reasonCode\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"~\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05later\x18\x04 \x01(\bR\x05later\"\xb2\x01\n" +
 	"\x16SubscribeClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12G\n" +
-	"\rsubscriptions\x18\x02 \x03(\v2!.gatehouse.plugin.v1.SubscriptionR\rsubscriptions\"<\n" +
+	"\rsubscriptions\x18\x02 \x03(\v2!.gatehouse.plugin.v1.SubscriptionR\rsubscriptions\x122\n" +
+	"\x04call\x18\x03 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"<\n" +
 	"\x17SubscribeClientResponse\x12!\n" +
-	"\freason_codes\x18\x01 \x03(\rR\vreasonCodes\"Q\n" +
+	"\freason_codes\x18\x01 \x03(\rR\vreasonCodes\"\x85\x01\n" +
 	"\x18UnsubscribeClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x18\n" +
-	"\afilters\x18\x02 \x03(\tR\afilters\">\n" +
+	"\afilters\x18\x02 \x03(\tR\afilters\x122\n" +
+	"\x04call\x18\x03 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\">\n" +
 	"\x19UnsubscribeClientResponse\x12!\n" +
 	"\freason_codes\x18\x01 \x03(\rR\vreasonCodes\"\x9b\x03\n" +
 	"\fClientStatus\x12:\n" +
@@ -2429,7 +2554,7 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x10GetClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\"N\n" +
 	"\x11GetClientResponse\x129\n" +
-	"\x06client\x18\x01 \x01(\v2!.gatehouse.plugin.v1.ClientStatusR\x06client\"\xe2\x01\n" +
+	"\x06client\x18\x01 \x01(\v2!.gatehouse.plugin.v1.ClientStatusR\x06client\"\xae\x02\n" +
 	"\x17DisconnectClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12#\n" +
 	"\rconnection_id\x18\x02 \x01(\x04R\fconnectionId\x12\x1f\n" +
@@ -2437,8 +2562,9 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"reasonCode\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12)\n" +
 	"\x10server_reference\x18\x05 \x01(\tR\x0fserverReference\x12!\n" +
-	"\fpublish_will\x18\x06 \x01(\bR\vpublishWill\"\x1a\n" +
-	"\x18DisconnectClientResponse\"\xe6\x03\n" +
+	"\fpublish_will\x18\x06 \x01(\bR\vpublishWill\x12J\n" +
+	"\x0fuser_properties\x18\a \x03(\v2!.gatehouse.plugin.v1.UserPropertyR\x0euserProperties\"\x1a\n" +
+	"\x18DisconnectClientResponse\"\x86\x04\n" +
 	"\rSessionStatus\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1c\n" +
@@ -2448,7 +2574,11 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x0eexpiry_seconds\x18\x06 \x01(\rR\rexpirySeconds\x12)\n" +
 	"\x10pending_messages\x18\a \x01(\x04R\x0fpendingMessages\x12G\n" +
 	"\rsubscriptions\x18\b \x03(\v2!.gatehouse.plugin.v1.SubscriptionR\rsubscriptions\x12C\n" +
-	"\x05items\x18\t \x03(\v2-.gatehouse.plugin.v1.SessionStatus.ItemsEntryR\x05items\x1a8\n" +
+	"\x05items\x18\t \x03(\v2-.gatehouse.plugin.v1.SessionStatus.ItemsEntryR\x05items\x12\x1e\n" +
+	"\n" +
+	"mountpoint\x18\n" +
+	" \x01(\tR\n" +
+	"mountpoint\x1a8\n" +
 	"\n" +
 	"ItemsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2463,22 +2593,28 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x11GetSessionRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\"R\n" +
 	"\x12GetSessionResponse\x12<\n" +
-	"\asession\x18\x01 \x01(\v2\".gatehouse.plugin.v1.SessionStatusR\asession\"3\n" +
+	"\asession\x18\x01 \x01(\v2\".gatehouse.plugin.v1.SessionStatusR\asession\"g\n" +
 	"\x14DeleteSessionRequest\x12\x1b\n" +
-	"\tclient_id\x18\x01 \x01(\tR\bclientId\"\x17\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x122\n" +
+	"\x04call\x18\x02 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"\x17\n" +
 	"\x15DeleteSessionResponse\"7\n" +
 	"\x18ClearSessionQueueRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\"5\n" +
 	"\x19ClearSessionQueueResponse\x12\x18\n" +
-	"\adropped\x18\x01 \x01(\x04R\adropped\"\x99\x01\n" +
+	"\adropped\x18\x01 \x01(\x04R\adropped\"\xcd\x01\n" +
 	"\x15EnqueueMessageRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x126\n" +
 	"\amessage\x18\x02 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x12+\n" +
-	"\x11wait_acknowledged\x18\x03 \x01(\bR\x10waitAcknowledged\"q\n" +
+	"\x11wait_acknowledged\x18\x03 \x01(\bR\x10waitAcknowledged\x122\n" +
+	"\x04call\x18\x04 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"\xcb\x01\n" +
 	"\x16EnqueueMessageResponse\x12\x16\n" +
 	"\x06queued\x18\x01 \x01(\bR\x06queued\x12\"\n" +
 	"\facknowledged\x18\x02 \x01(\bR\facknowledged\x12\x1b\n" +
-	"\tpacket_id\x18\x03 \x01(\rR\bpacketId\"\xd3\x01\n" +
+	"\tpacket_id\x18\x03 \x01(\rR\bpacketId\x12\x12\n" +
+	"\x04sent\x18\x04 \x01(\bR\x04sent\x12\x1f\n" +
+	"\vreason_code\x18\x05 \x01(\rR\n" +
+	"reasonCode\x12#\n" +
+	"\rdropped_cause\x18\x06 \x01(\tR\fdroppedCause\"\xd3\x01\n" +
 	"\x19UpdateSessionItemsRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12I\n" +
 	"\x03set\x18\x02 \x03(\v27.gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntryR\x03set\x12\x16\n" +
@@ -2503,13 +2639,15 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x12GetRetainedRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\"M\n" +
 	"\x13GetRetainedResponse\x126\n" +
-	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\"L\n" +
+	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\"\x80\x01\n" +
 	"\x12PutRetainedRequest\x126\n" +
-	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\"1\n" +
+	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x122\n" +
+	"\x04call\x18\x02 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"1\n" +
 	"\x13PutRetainedResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"/\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"A\n" +
 	"\x15DeleteRetainedRequest\x12\x16\n" +
-	"\x06filter\x18\x01 \x01(\tR\x06filter\"2\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"2\n" +
 	"\x16DeleteRetainedResponse\x12\x18\n" +
 	"\adeleted\x18\x01 \x01(\x04R\adeleted\"$\n" +
 	"\x10GetSharedRequest\x12\x10\n" +
@@ -2624,71 +2762,78 @@ var file_gatehouse_plugin_v1_host_proto_goTypes = []any{
 	(*Message)(nil),                    // 46: gatehouse.plugin.v1.Message
 	(*Subscription)(nil),               // 47: gatehouse.plugin.v1.Subscription
 	(*ClientContext)(nil),              // 48: gatehouse.plugin.v1.ClientContext
-	(*HookInterest)(nil),               // 49: gatehouse.plugin.v1.HookInterest
+	(*UserProperty)(nil),               // 49: gatehouse.plugin.v1.UserProperty
+	(*HookInterest)(nil),               // 50: gatehouse.plugin.v1.HookInterest
 }
 var file_gatehouse_plugin_v1_host_proto_depIdxs = []int32{
 	46, // 0: gatehouse.plugin.v1.PublishRequest.message:type_name -> gatehouse.plugin.v1.Message
 	1,  // 1: gatehouse.plugin.v1.PublishRequest.call:type_name -> gatehouse.plugin.v1.CallToken
 	47, // 2: gatehouse.plugin.v1.SubscribeClientRequest.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
-	48, // 3: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
-	7,  // 4: gatehouse.plugin.v1.ListClientsResponse.clients:type_name -> gatehouse.plugin.v1.ClientStatus
-	7,  // 5: gatehouse.plugin.v1.GetClientResponse.client:type_name -> gatehouse.plugin.v1.ClientStatus
-	47, // 6: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
-	43, // 7: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	14, // 8: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
-	14, // 9: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
-	46, // 10: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
-	44, // 11: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	45, // 12: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	46, // 13: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
-	46, // 14: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
-	46, // 15: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
-	49, // 16: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
-	0,  // 17: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
-	3,  // 18: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
-	5,  // 19: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
-	8,  // 20: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
-	10, // 21: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
-	12, // 22: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
-	15, // 23: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
-	17, // 24: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
-	19, // 25: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
-	21, // 26: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
-	23, // 27: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
-	25, // 28: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
-	27, // 29: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
-	29, // 30: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
-	31, // 31: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
-	33, // 32: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
-	35, // 33: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
-	37, // 34: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
-	39, // 35: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
-	41, // 36: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
-	2,  // 37: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
-	4,  // 38: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
-	6,  // 39: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
-	9,  // 40: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
-	11, // 41: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
-	13, // 42: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
-	16, // 43: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
-	18, // 44: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
-	20, // 45: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
-	22, // 46: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
-	24, // 47: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
-	26, // 48: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
-	28, // 49: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
-	30, // 50: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
-	32, // 51: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
-	34, // 52: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
-	36, // 53: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
-	38, // 54: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
-	40, // 55: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
-	42, // 56: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
-	37, // [37:57] is the sub-list for method output_type
-	17, // [17:37] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	1,  // 3: gatehouse.plugin.v1.SubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	1,  // 4: gatehouse.plugin.v1.UnsubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	48, // 5: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
+	7,  // 6: gatehouse.plugin.v1.ListClientsResponse.clients:type_name -> gatehouse.plugin.v1.ClientStatus
+	7,  // 7: gatehouse.plugin.v1.GetClientResponse.client:type_name -> gatehouse.plugin.v1.ClientStatus
+	49, // 8: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	47, // 9: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
+	43, // 10: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
+	14, // 11: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
+	14, // 12: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
+	1,  // 13: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	46, // 14: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
+	1,  // 15: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	44, // 16: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	45, // 17: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	46, // 18: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
+	46, // 19: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
+	46, // 20: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
+	1,  // 21: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	50, // 22: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
+	0,  // 23: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
+	3,  // 24: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
+	5,  // 25: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
+	8,  // 26: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
+	10, // 27: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
+	12, // 28: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
+	15, // 29: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
+	17, // 30: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
+	19, // 31: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
+	21, // 32: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
+	23, // 33: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
+	25, // 34: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
+	27, // 35: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
+	29, // 36: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
+	31, // 37: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
+	33, // 38: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
+	35, // 39: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
+	37, // 40: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
+	39, // 41: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
+	41, // 42: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
+	2,  // 43: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
+	4,  // 44: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
+	6,  // 45: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
+	9,  // 46: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
+	11, // 47: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
+	13, // 48: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
+	16, // 49: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
+	18, // 50: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
+	20, // 51: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
+	22, // 52: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
+	24, // 53: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
+	26, // 54: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
+	28, // 55: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
+	30, // 56: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
+	32, // 57: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
+	34, // 58: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
+	36, // 59: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
+	38, // 60: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
+	40, // 61: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
+	42, // 62: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
+	43, // [43:63] is the sub-list for method output_type
+	23, // [23:43] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_plugin_v1_host_proto_init() }

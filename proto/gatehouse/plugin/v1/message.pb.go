@@ -169,8 +169,11 @@ type Message struct {
 	Origin Origin `protobuf:"varint,13,opt,name=origin,proto3,enum=gatehouse.plugin.v1.Origin" json:"origin,omitempty"`
 	// When the broker received it, in nanoseconds since the Unix epoch.
 	CreatedUnixNanos int64 `protobuf:"varint,14,opt,name=created_unix_nanos,json=createdUnixNanos,proto3" json:"created_unix_nanos,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// How many hooks published, each on account of the message before, until
+	// this one was made. The broker's; not read from plugins.
+	Hops          uint32 `protobuf:"varint,15,opt,name=hops,proto3" json:"hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
@@ -301,6 +304,13 @@ func (x *Message) GetCreatedUnixNanos() int64 {
 	return 0
 }
 
+func (x *Message) GetHops() uint32 {
+	if x != nil {
+		return x.Hops
+	}
+	return 0
+}
+
 // Subscription is one topic filter with its options.
 type Subscription struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -399,7 +409,7 @@ const file_gatehouse_plugin_v1_message_proto_rawDesc = "" +
 	"!gatehouse/plugin/v1/message.proto\x12\x13gatehouse.plugin.v1\"6\n" +
 	"\fUserProperty\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xe2\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xf6\x04\n" +
 	"\aMessage\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12!\n" +
@@ -415,7 +425,8 @@ const file_gatehouse_plugin_v1_message_proto_rawDesc = "" +
 	"\x0fuser_properties\x18\v \x03(\v2!.gatehouse.plugin.v1.UserPropertyR\x0euserProperties\x12\x1c\n" +
 	"\tpublisher\x18\f \x01(\tR\tpublisher\x123\n" +
 	"\x06origin\x18\r \x01(\x0e2\x1b.gatehouse.plugin.v1.OriginR\x06origin\x12,\n" +
-	"\x12created_unix_nanos\x18\x0e \x01(\x03R\x10createdUnixNanosB\x12\n" +
+	"\x12created_unix_nanos\x18\x0e \x01(\x03R\x10createdUnixNanos\x12\x12\n" +
+	"\x04hops\x18\x0f \x01(\rR\x04hopsB\x12\n" +
 	"\x10_payload_is_utf8B\x11\n" +
 	"\x0f_expiry_secondsB\x13\n" +
 	"\x11_correlation_data\"\xcc\x01\n" +
