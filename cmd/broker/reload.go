@@ -34,8 +34,9 @@ func (s *server) followReloads(ctx context.Context) (stop func()) {
 }
 
 // reload puts in force what can be while clients are connected: the log level,
-// and the plugins. A configuration that can't be read changes nothing at all; a
-// plugin that does not take its part of it goes on with the old one.
+// the plugins, and which of them keeps the retained messages. A configuration
+// that can't be read changes nothing at all; a plugin that does not take its part
+// of it goes on with the old one.
 func (s *server) reload(ctx context.Context) {
 	cfg, err := s.load()
 	if err != nil {
@@ -47,11 +48,18 @@ func (s *server) reload(ctx context.Context) {
 	if err == nil {
 		err = s.host.Configure(ctx, plugins)
 	}
-	if keys := s.cfg.needsRestart(cfg); len(keys) > 0 {
+	before := *s.cfg
+	if err == nil {
+		var followed bool
+		if followed, err = s.followStore(ctx, cfg.Retained.Store); followed {
+			before.Retained.Store = cfg.Retained.Store
+		}
+	}
+	if keys := before.needsRestart(cfg); len(keys) > 0 {
 		s.log.Warn("some changes of the configuration take effect at the next start", "keys", strings.Join(keys, ", "))
 	}
 	if err != nil {
-		s.log.Error("configuration reloaded, but not for every plugin", "error", err)
+		s.log.Error("configuration reloaded, but not all of it", "error", err)
 		return
 	}
 	s.log.Info("configuration reloaded", "level", s.level.Level().String())

@@ -20,8 +20,9 @@ type retainedStore struct {
 	path   string      // of the record of moves
 	record storeRecord // the last move; zero if there was none
 
-	mu   sync.Mutex // guards name
-	name string     // the plugin; "" if the host chooses, inMemory if there is none
+	mu         sync.Mutex // guards the fields below
+	name       string     // the plugin; "" if the host chooses, inMemory if there is none
+	configured string     // what the configuration says, as it was read last
 }
 
 // chooseRetained says which plugin is to keep the retained messages: the
@@ -33,7 +34,7 @@ func (s *server) chooseRetained() error {
 	if err != nil {
 		return err
 	}
-	s.kept = &retainedStore{path: path, record: record, name: s.cfg.Retained.Store}
+	s.kept = &retainedStore{path: path, record: record, name: s.cfg.Retained.Store, configured: s.cfg.Retained.Store}
 	switch want := s.cfg.Retained.Store; want {
 	case inMemory, record.Store:
 	case "":
@@ -117,10 +118,31 @@ func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell 
 	}
 	s.log.Info("retained messages were moved", slog.String("from", from), slog.String("to", to),
 		slog.Uint64("messages", last.Total), slog.Uint64("revision", last.Revision))
-	if s.cfg.Retained.Store != to {
+	if s.kept.says() != to {
 		last.Configure = "retained: {store: " + to + "}"
 	}
 	return last, s.host.ChooseStore(to)
+}
+
+// followStore moves the retained messages to the store that a configuration
+// names which was read again, and reports whether it is in use then. What was not
+// changed is not followed: the messages may have been moved since.
+func (s *server) followStore(ctx context.Context, want string) (followed bool, err error) {
+	now := s.kept.current()
+	switch {
+	case want == s.kept.says():
+		return true, nil
+	case want == "" || want == inMemory || now == "" || now == inMemory:
+		return false, nil // that takes a start
+	case want != now:
+		if _, err := s.Migrate(ctx, &adminv1.MigrateRequest{From: now, To: want}, func(*adminv1.MigrateResponse) {}); err != nil {
+			return false, fmt.Errorf("retained.store: messages are not moved from %s to %s: %w", now, want, err)
+		}
+	}
+	s.kept.mu.Lock()
+	defer s.kept.mu.Unlock()
+	s.kept.configured = want
+	return true, nil
 }
 
 func describeStore(name string) string {
@@ -137,6 +159,12 @@ func (k *retainedStore) current() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.name
+}
+
+func (k *retainedStore) says() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.configured
 }
 
 // moved notes, also for the next start, which store has the messages.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	paho5 "github.com/eclipse/paho.golang/paho"
@@ -94,6 +95,33 @@ func TestMigrateRefused(t *testing.T) {
 		}
 	}
 	p.countSeeds("reader", 10)
+	p.stop()
+}
+
+// TestMigrateByConfiguration moves to the store that a reloaded configuration
+// names, and not again at the next reload.
+func TestMigrateByConfiguration(t *testing.T) {
+	s := newMigrationSite(t)
+	p := s.start()
+	want := p.seed(100)
+	text := string(s.read("gatehouse.yaml"))
+	s.write("gatehouse.yaml", strings.Replace(text, "{store: retainjson}", "{store: retainnats}", 1))
+	p.signal(syscall.SIGHUP)
+	p.waitLog("retained messages were moved")
+	p.waitLog("configuration reloaded")
+	if status, out := p.migrate("retainnats", "retainjson"); status != 0 || !strings.Contains(out, "retained: {store: retainjson}") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	p.signal(syscall.SIGHUP)
+	s.write("gatehouse.yaml", text)
+	p.signal(syscall.SIGHUP)
+	p.wantRetained("reader", want)
+	if strings.Contains(p.log(), "take effect at the next start") || strings.Count(p.log(), "retained messages were moved") != 2 {
+		t.Error("a reload did too little, or too much")
+	}
+	p.kill()
+	p = s.start()
+	p.wantRetained("second", want)
 	p.stop()
 }
 

@@ -140,7 +140,7 @@ func (h *Host) prepare(ctx context.Context) (life context.Context) {
 		own, dismiss := context.WithCancelCause(life)
 		m.dismiss = dismiss
 		m.supervisor = newSupervisor(m.found, l, h.log, changed, h.publishNow)
-		m.supervisor.spare = h.options.Store != "" && h.options.Store != m.Name
+		m.supervisor.spare = func() bool { return h.spare(m.Name) }
 		h.running.Go(func() {
 			defer dismiss(nil)
 			m.supervisor.run(own, halted)

@@ -81,6 +81,15 @@ func (h *Host) ChooseStore(name string) error {
 	return nil
 }
 
+// spare reports whether another plugin than this one keeps the retained
+// messages.
+func (h *Host) spare(name string) bool {
+	if s := h.store.Load(); s != nil {
+		return s.slot.name != name
+	}
+	return h.options.Store != "" && h.options.Store != name
+}
+
 func (h *Host) findStore(name string) (*supervisor, error) {
 	for _, m := range h.list() {
 		if m.Name != name || !m.takesPart() {

@@ -39,8 +39,8 @@ type supervisor struct {
 	attempts int            // starts that were tried
 	tried    looks          // at the files that the last start used
 
-	// spare says that another plugin keeps the retained messages.
-	spare bool
+	// spare reports whether another plugin keeps the retained messages; nil: no.
+	spare func() bool
 
 	// settled is closed when it is known how the start of the host went for
 	// this plugin.
@@ -262,5 +262,5 @@ func (s *supervisor) required() bool {
 		// It may be a validator: starting without would let everybody in.
 		return true
 	}
-	return entry.named && (services.validator || services.store && !s.spare)
+	return entry.named && (services.validator || services.store && (s.spare == nil || !s.spare()))
 }
