@@ -3,6 +3,7 @@ package logfile
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -127,12 +128,61 @@ func TestImportRepetitions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	got := map[string]string{}
-	err = s.Load(t.Context(), func(r pluginapi.Record) error {
-		got[r.Message.Topic] = fmt.Sprintf("%s@%d", r.Message.Payload, r.Revision)
-		return nil
-	})
-	if diff := cmp.Diff(map[string]string{"a": "3@1", "c": "2@2"}, got); diff != "" || err != nil {
-		t.Errorf("%v\n%s", err, diff)
+	if diff := cmp.Diff(map[string]string{"a": "3@1", "c": "2@2"}, contents(t, s)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestImportCrash stops the machine, or has a call fail, at each call of an
+// import: the next start imports, or has imported, and nothing is lost.
+func TestImportCrash(t *testing.T) {
+	const text = `[{"Topic":"a","Payload":"MQ=="},{"Topic":"b","Payload":"Mg=="}]`
+	want := map[string]string{"a": "1@1", "b": "2@2"}
+	begin := func() *disk {
+		d := newDisk()
+		node := &inode{data: []byte(text), platter: []byte(text)}
+		d.names[onDisk(d).Path], d.durable[onDisk(d).Path] = node, node
+		return d
+	}
+	check := func(name string, d *disk) {
+		s, err := Open(t.Context(), onDisk(d))
+		if err != nil {
+			t.Errorf("%s: Open: %v", name, err)
+			return
+		}
+		if diff := cmp.Diff(want, contents(t, s)); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+		kept := 0
+		for name := range d.names {
+			if strings.Contains(name, importSuffix) {
+				kept++
+			}
+		}
+		if kept == 0 || s.Problems() != nil {
+			t.Errorf("%s: %d originals, problems %v", name, kept, s.Problems())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, f := range []fault{faultError, faultHalf, faultCrash, faultCrashed} {
+		for k := 1; ; k++ {
+			d := begin()
+			d.fault = at(k, f)
+			s, err := Open(t.Context(), onDisk(d))
+			if err == nil && d.calls < k {
+				_ = s.Close()
+				break // the import has fewer calls
+			}
+			if err == nil {
+				_ = s.Close()
+			}
+			name := fmt.Sprintf("call %d %s", k, f)
+			check(name+" killed", d.killed())
+			for cut := range uint64(6) {
+				check(fmt.Sprintf("%s power %d", name, cut), d.unplugged(rand.New(rand.NewPCG(uint64(k), cut))))
+			}
+		}
 	}
 }
