@@ -48,7 +48,7 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 				continue
 			}
 			phase := AfterAuthorization
-			if in.BeforeAuthorization && e.MayBypassAuthorization {
+			if in.BeforeAuthorization && e.MayBypassAuthorization && (in.Point == PointPublish || in.Point == PointSubscribe) {
 				phase = BeforeAuthorization
 			}
 			if own[phase][in.Point] == nil {
@@ -185,8 +185,9 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 	pc.decided.Add(uint64(len(b.Calls)))
 	for i, c := range b.Calls {
 		if c.Verdict.Action != Pass {
+			before[i].restore(c) // what goes no further is told as it was
 			c.Verdict.By = s.Name
-		} else if changed := before[i].changed(c); changed != 0 && !s.mayChange(&before[i]).covers(changed) {
+		} else if changed := before[i].changed(c); changed != 0 && (b.Point == PointUnsubscribe || !s.mayChange(&before[i]).covers(changed)) {
 			before[i].restore(c)
 			pc.violations.Add(1)
 			c.Verdict = CallVerdict{

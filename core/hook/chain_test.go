@@ -96,21 +96,22 @@ func TestInterest(t *testing.T) {
 	}
 }
 
-func TestUndeclaredChange(t *testing.T) {
-	h := hook.NewHooks(nil)
-	counters := new(hook.Counters)
-	h.SetInterceptors([]hook.InterceptorEntry{{
-		Name: "sly", Interceptor: appending("!"), Counters: counters,
-		Interests: []hook.Interest{{Point: hook.PointPublish, MayChange: hook.FieldAll &^ hook.FieldTopic}},
-	}})
-	b := publish("a")
-	h.Intercept(t.Context(), hook.AfterAuthorization, b)
-	v := b.Calls[0].Verdict
-	if topics(b) != "a" || v.Action != hook.Refuse || !v.Failed || v.By != "sly" {
-		t.Errorf("topics %q, verdict %+v", topics(b), v)
+// Only publishes and subscribes are authorised, so that only there an
+// interceptor can come before.
+func TestBeforeAuthorization(t *testing.T) {
+	var early []hook.Interest
+	for _, p := range []hook.Point{hook.PointPublish, hook.PointSubscribe, hook.PointUnsubscribe, hook.PointDeliver} {
+		early = append(early, hook.Interest{Point: p, BeforeAuthorization: true})
 	}
-	if c := counters.Read(); c[0].Violations != 1 {
-		t.Errorf("counters %+v", c)
+	for _, may := range []bool{true, false} {
+		h := hook.NewHooks(nil)
+		h.SetInterceptors([]hook.InterceptorEntry{{Interests: early, MayBypassAuthorization: may}})
+		for _, p := range early {
+			before := may && (p.Point == hook.PointPublish || p.Point == hook.PointSubscribe)
+			if h.Intercepts(hook.BeforeAuthorization, p.Point) != before || h.Intercepts(hook.AfterAuthorization, p.Point) == before {
+				t.Errorf("allowed %v, %v: not where it belongs", may, p.Point)
+			}
+		}
 	}
 }
 
@@ -204,32 +205,5 @@ func TestPolicies(t *testing.T) {
 				}
 			})
 		})
-	}
-}
-
-func TestChanged(t *testing.T) {
-	base := func() *mqtt.Message {
-		return &mqtt.Message{Topic: "t", Payload: []byte("p"), Properties: &mqtt.Properties{ContentType: "c"}}
-	}
-	for _, tt := range []struct {
-		want hook.Field
-		mod  func(*mqtt.Message)
-	}{
-		{0, func(*mqtt.Message) {}},
-		{0, func(m *mqtt.Message) { m.Publisher = "other" }},
-		{hook.FieldTopic, func(m *mqtt.Message) { m.Topic = "u" }},
-		{hook.FieldPayload, func(m *mqtt.Message) { m.Payload = nil }},
-		{hook.FieldQoS, func(m *mqtt.Message) { m.QoS = 1 }},
-		{hook.FieldRetain, func(m *mqtt.Message) { m.Retain = true }},
-		{hook.FieldUser, func(m *mqtt.Message) { m.Properties.User = []mqtt.UserProperty{{Key: "k"}} }},
-		{hook.FieldExpiry, func(m *mqtt.Message) { m.Properties.HasExpiry = true }},
-		{hook.FieldContentType, func(m *mqtt.Message) { m.Properties = nil }},
-		{hook.FieldResponse, func(m *mqtt.Message) { m.Properties.CorrelationData = []byte{} }},
-	} {
-		m := base()
-		tt.mod(m)
-		if got := hook.Changed(base(), m); got != tt.want {
-			t.Errorf("got %b, want %b", got, tt.want)
-		}
 	}
 }

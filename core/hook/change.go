@@ -53,15 +53,19 @@ func (o *original) changed(c *Call) Field {
 	return f
 }
 
-// Changed returns the fields in which two messages differ. What no hook may
-// change (publisher, origin, time) is not compared. A nil message differs from
-// any other in everything.
+// fieldFixed is what no hook may change of a message: its publisher, origin and
+// time. It is in no [Interest].
+const fieldFixed Field = 1 << 15
+
+// Changed returns the fields in which two messages differ, and one that is not
+// in [FieldAll] for what no hook may change (publisher, origin, time). A nil
+// message differs from any other in everything.
 func Changed(a, b *mqtt.Message) Field {
 	if a == b {
 		return 0
 	}
 	if a == nil || b == nil {
-		return FieldAll
+		return FieldAll | fieldFixed
 	}
 	var f Field
 	mark := func(differs bool, field Field) {
@@ -73,6 +77,7 @@ func Changed(a, b *mqtt.Message) Field {
 	mark(!bytes.Equal(a.Payload, b.Payload), FieldPayload)
 	mark(a.QoS != b.QoS, FieldQoS)
 	mark(a.Retain != b.Retain, FieldRetain)
+	mark(a.Publisher != b.Publisher || a.Origin != b.Origin || !a.Created.Equal(b.Created), fieldFixed)
 	if a.Properties == b.Properties {
 		return f
 	}

@@ -75,7 +75,8 @@ type Call struct {
 	Retained bool
 
 	// Subscription is the filter with its options, for subscribe and, Filter
-	// alone, for unsubscribe. An interceptor may change it in place.
+	// alone, for unsubscribe. An interceptor may change that of a subscribe in
+	// place.
 	Subscription mqtt.Subscription
 
 	// User are the user properties of the SUBSCRIBE or UNSUBSCRIBE; read only.

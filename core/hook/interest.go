@@ -16,10 +16,12 @@ type Interest struct {
 	HeadSize int // bytes, for PayloadHead
 
 	// MayChange is what the hook may change; any other change is undone, the
-	// call refused and the violation counted.
+	// call refused and the violation counted. Nothing can be changed of an
+	// unsubscribe, and of a message neither publisher, origin nor time.
 	MayChange Field
 
-	// BeforeAuthorization asks to be called before grants are checked.
+	// BeforeAuthorization asks to be called before grants are checked, for
+	// PointPublish and PointSubscribe.
 	BeforeAuthorization bool
 
 	// Events restricts PointEvent; empty means all.
