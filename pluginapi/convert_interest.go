@@ -93,6 +93,7 @@ func interestToProto(all []Interest) []*pluginv1.HookInterest {
 			Payload:             payloadNumbers[in.Payload],
 			PayloadHeadBytes:    uint32(in.HeadSize),
 			BeforeAuthorization: in.BeforeAuthorization,
+			ExemptChanges:       in.ExemptChanges,
 		}
 		for _, f := range in.MayChange {
 			pb.MayChange = append(pb.MayChange, fieldNumbers[f])

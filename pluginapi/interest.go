@@ -55,6 +55,10 @@ type Interest struct {
 	// BeforeAuthorization asks to be called before the client's grants are
 	// checked. The broker's configuration has to allow it.
 	BeforeAuthorization bool `json:"before_authorization,omitempty"`
+	// ExemptChanges asks that what the hook changes of a publish or a subscribe
+	// is not held against the client's grants again. The broker's configuration
+	// has to allow it.
+	ExemptChanges bool `json:"exempt_changes,omitempty"`
 	// Events restricts HookEvent. Empty: all.
 	Events []EventKind `json:"events,omitempty"`
 	// Origins restricts HookPublish. Empty: all.

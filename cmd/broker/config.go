@@ -91,6 +91,7 @@ type pluginConfig struct {
 	Env          map[string]string `yaml:"env"`
 	Validator    policyConfig      `yaml:"validator"`
 	Interceptor  policyConfig      `yaml:"interceptor"`
+	MayBypass    bool              `yaml:"may_bypass_authorization"`
 	Observer     observerConfig    `yaml:"observer"`
 	Scopes       []string          `yaml:"scopes"`
 }

@@ -94,7 +94,7 @@ func (c *config) pluginConfigs() ([]pluginhost.Config, error) {
 		c := pluginhost.Config{
 			Name: name, Path: p.Path, Attach: p.Attach, Enabled: p.Enabled, Required: p.Required, Order: p.Order,
 			Config: text, Env: p.Env, Validator: p.Validator.policy(), Interceptor: p.Interceptor.policy(),
-			StartTimeout: time.Duration(p.StartTimeout), Scopes: p.Scopes,
+			StartTimeout: time.Duration(p.StartTimeout), Scopes: p.Scopes, MayBypassAuthorization: p.MayBypass,
 		}
 		c.Observer.Queue = p.Observer.Queue
 		out = append(out, c)

@@ -46,7 +46,8 @@ func (a Sessions) Subscribe(ctx context.Context, id string, subs ...mqtt.Subscri
 	}
 	a.b.inHand(hook.InHandOf(ctx).NextHops(), func(asking context.Context) {
 		if !hook.InHandOf(ctx).IsOpen() {
-			cl.askSubscribe(asking, list)
+			cl.askSubscribe(asking, hook.BeforeAuthorization, list)
+			cl.askSubscribe(asking, hook.AfterAuthorization, list)
 		}
 		for i := range list {
 			cl.enterByServer(&list[i])
@@ -87,9 +88,9 @@ func (c *client) checkFilter(filter string) mqtt.ReasonCode {
 	return mqtt.Success
 }
 
-// askSubscribe asks the interceptors about what the server subscribes.
-func (c *client) askSubscribe(ctx context.Context, list []asked) {
-	if !c.b.hooks.Intercepts(hook.AfterAuthorization, hook.PointSubscribe) {
+// askSubscribe asks the interceptors of a phase about what the server subscribes.
+func (c *client) askSubscribe(ctx context.Context, phase hook.Phase, list []asked) {
+	if !c.b.hooks.Intercepts(phase, hook.PointSubscribe) {
 		return
 	}
 	var calls []*hook.Call
@@ -101,7 +102,7 @@ func (c *client) askSubscribe(ctx context.Context, list []asked) {
 	if len(calls) == 0 {
 		return
 	}
-	c.b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
+	c.b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
 	for i := range list {
 		if a := &list[i]; a.keep {
 			c.settleByServer(a)

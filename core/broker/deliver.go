@@ -172,20 +172,11 @@ func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v 
 // meanwhile. Hooks are asked with ctx.
 func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
 	call := hook.Call{Message: m}
-	var rights *hook.Rights
+	b.interceptOne(ctx, cl, hook.BeforeAuthorization, &call)
 	if cl != nil {
-		rights = cl.rights.Load()
-		if !rights.MayPublish(strings.TrimPrefix(m.Topic, cl.mountpoint), m.QoS, m.Retain) {
-			b.dropped(cl, m, hook.CauseNotAuthorized)
-			return 0, hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
-		}
+		cl.authorize(&call)
 	}
-	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
-		b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{&call}})
-		if call.Verdict.Action == hook.Pass && call.Message != m {
-			b.recheck(cl, rights, m, &call)
-		}
-	}
+	b.interceptOne(ctx, cl, hook.AfterAuthorization, &call)
 	one := run{items: []inbound{{call: call}}}
 	one.retain(b)
 	it := &one.items[0]
@@ -196,4 +187,16 @@ func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (r
 	n := b.route(ctx, nil, it.call.Message)
 	b.published(cl, it.call.Message, n)
 	return n, it.call.Verdict
+}
+
+// interceptOne asks the interceptors of a phase about one message.
+func (b *Broker) interceptOne(ctx context.Context, cl *client, phase hook.Phase, call *hook.Call) {
+	if call.Verdict.Action != hook.Pass || !b.hooks.Intercepts(phase, hook.PointPublish) {
+		return
+	}
+	before := call.Message
+	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{call}})
+	if call.Verdict.Action == hook.Pass && call.Message != before {
+		b.recheck(cl, phase, call)
+	}
 }

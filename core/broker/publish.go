@@ -60,7 +60,9 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	it := inbound{id: p.ID, qos: m.QoS, duplicate: receipt == session.Duplicate}
 	it.call.Client = c.client.info.Load()
 	it.call.Message = m
-	c.authorize(&it)
+	if it.duplicate {
+		it.call.Verdict.Action = hook.Drop // handled when it first came
+	}
 	if c.client.mountpoint != "" {
 		m.Topic = c.client.mounted(name)
 	}
@@ -79,19 +81,23 @@ func (r *run) stop(c *conn, code mqtt.ReasonCode, reason string) *ending {
 	return &ending{kind: hook.ByServer, code: code, reason: reason}
 }
 
-// authorize checks a publish, its topic still the client's, before the hooks.
-func (c *conn) authorize(it *inbound) {
-	if it.duplicate {
-		it.call.Verdict.Action = hook.Drop // handled when it first came
+// authorize checks a publish against its client's grants.
+func (c *client) authorize(call *hook.Call) {
+	if call.Verdict.Action != hook.Pass {
 		return
 	}
-	m := it.call.Message
+	m := call.Message
 	switch {
-	case reserved(m.Topic), !c.client.rights.Load().MayPublish(m.Topic, m.QoS, m.Retain):
-		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
+	case !c.mayPublish(m):
+		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
 	case !c.b.formatFits(m.Payload, m.Properties):
-		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.PayloadFormatInvalid, Reason: badFormat}
+		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.PayloadFormatInvalid, Reason: badFormat}
 	}
+}
+
+func (c *client) mayPublish(m *mqtt.Message) bool {
+	name, ok := strings.CutPrefix(m.Topic, c.mountpoint)
+	return ok && !reserved(name) && c.rights.Load().MayPublish(name, m.QoS, m.Retain)
 }
 
 // flush takes the run through hooks, retained store and router, and
@@ -103,7 +109,11 @@ func (r *run) flush(c *conn) *ending {
 	}
 	b := c.b
 	ctx := c.hold()
-	r.intercept(ctx, c)
+	r.intercept(ctx, c, hook.BeforeAuthorization)
+	for i := range r.items {
+		c.client.authorize(&r.items[i].call)
+	}
+	r.intercept(ctx, c, hook.AfterAuthorization)
 	r.retain(b)
 	for i := range r.items {
 		it := &r.items[i]
@@ -126,10 +136,10 @@ func (r *run) flush(c *conn) *ending {
 	return end
 }
 
-// intercept asks the interceptors and checks again what they changed.
-func (r *run) intercept(ctx context.Context, c *conn) {
+// intercept asks the interceptors of a phase and checks what they changed.
+func (r *run) intercept(ctx context.Context, c *conn, phase hook.Phase) {
 	b := c.b
-	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointPublish) {
+	if !b.hooks.Intercepts(phase, hook.PointPublish) {
 		return
 	}
 	r.calls = r.calls[:0]
@@ -145,18 +155,20 @@ func (r *run) intercept(ctx context.Context, c *conn) {
 	for i, call := range r.calls {
 		before[i] = call.Message
 	}
-	b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
+	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
 	for i, call := range r.calls {
 		if call.Verdict.Action == hook.Pass && call.Message != before[i] {
-			b.recheck(c.client, c.client.rights.Load(), before[i], call)
+			b.recheck(c.client, phase, call)
 		}
 	}
 	clear(r.calls)
 }
 
-// recheck authorises what an interceptor changed, for a rule must not reach
-// further than the client on whose behalf it acts.
-func (b *Broker) recheck(cl *client, rights *hook.Rights, before *mqtt.Message, call *hook.Call) {
+// recheck checks what interceptors changed. After the client was authorised it
+// is authorised again, for a rule must not reach further than the client on
+// whose behalf it acts, unless the rule is exempt. cl is nil for a message of
+// the server.
+func (b *Broker) recheck(cl *client, phase hook.Phase, call *hook.Call) {
 	m := call.Message
 	refuse := func(code mqtt.ReasonCode, reason string) {
 		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: code, Reason: reason}
@@ -165,15 +177,11 @@ func (b *Broker) recheck(cl *client, rights *hook.Rights, before *mqtt.Message, 
 		refuse(mqtt.ImplementationSpecificError, "a plugin made the message illegal")
 		return
 	}
-	if m.Topic == before.Topic && m.QoS == before.QoS && m.Retain == before.Retain {
+	if reserved(m.Topic) {
+		refuse(mqtt.NotAuthorized, "a plugin changed the topic to one of the broker's own")
 		return
 	}
-	mount := ""
-	if cl != nil {
-		mount = cl.mountpoint
-	}
-	name, ok := strings.CutPrefix(m.Topic, mount)
-	if !ok || reserved(name) || !rights.MayPublish(name, m.QoS, m.Retain) {
+	if phase == hook.AfterAuthorization && cl != nil && call.ToAuthorize != 0 && !cl.mayPublish(m) {
 		refuse(mqtt.NotAuthorized, "a plugin changed the message to what the client may not publish")
 	}
 }

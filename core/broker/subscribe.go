@@ -16,18 +16,28 @@ type asked struct {
 	code mqtt.ReasonCode
 	keep bool // subscribe; false with a granted code: say yes and do nothing
 	had  bool // the subscription existed
+	free bool // a hook made it that is exempt: grants do not bind it
 }
 
-// subscribe handles SUBSCRIBE: grants, hooks, grants again for what they
-// changed, table, SUBACK, retained messages.
+// subscribe handles SUBSCRIBE: hooks that come before the grants, grants, hooks,
+// grants again for what they changed, table, SUBACK, retained messages.
 func (c *conn) subscribe(p *packet.Subscribe) *ending {
 	rights := c.client.rights.Load()
 	list := make([]asked, len(p.Subscriptions))
 	for i, sub := range p.Subscriptions {
 		c.admit(&list[i], sub, p.User)
 	}
-	end := c.interceptSubscribe(c.hold(), list)
+	ctx := c.hold()
 	defer c.release()
+	end := c.interceptSubscribe(ctx, hook.BeforeAuthorization, list)
+	for i := range list {
+		if list[i].keep {
+			c.authorizeSubscription(&list[i])
+		}
+	}
+	if e := c.interceptSubscribe(ctx, hook.AfterAuthorization, list); end == nil {
+		end = e
+	}
 	ack := packet.Suback{ID: p.ID, Codes: make([]mqtt.ReasonCode, len(list))}
 	for i := range list {
 		a := &list[i]
@@ -54,13 +64,29 @@ func (c *conn) subscribe(p *packet.Subscribe) *ending {
 
 // admit checks one filter before the hooks.
 func (c *conn) admit(a *asked, sub mqtt.Subscription, user []mqtt.UserProperty) {
+	_, code := c.checkFilter(sub.Filter)
+	if a.keep = !code.Failed(); a.keep {
+		code = mqtt.ReasonCode(min(sub.QoS, c.limits.Load().maxQoS))
+	}
+	a.code = code
+	sub.Filter = c.mountFilter(sub.Filter)
 	a.call = hook.Call{Client: c.client.info.Load(), Subscription: sub, User: user}
+}
+
+// authorizeSubscription holds a filter, its mountpoint in front, against the
+// grants.
+func (c *conn) authorizeSubscription(a *asked) {
+	sub := &a.call.Subscription
 	plain, code := c.checkFilter(sub.Filter)
 	if code == mqtt.Success {
-		code = c.checkGrant(&a.call.Subscription, plain)
+		own, ok := strings.CutPrefix(plain, c.client.mountpoint)
+		if !ok {
+			code = mqtt.NotAuthorized
+		} else {
+			code = c.checkGrant(sub, own)
+		}
 	}
 	a.code, a.keep = code, !code.Failed()
-	a.call.Subscription.Filter = c.mountFilter(sub.Filter)
 }
 
 // checkFilter returns the filter without $share/GROUP/, or why it is refused.
@@ -93,10 +119,11 @@ func (c *conn) mountFilter(filter string) string {
 	return c.client.mounted(filter)
 }
 
-// interceptSubscribe asks the hooks about the filters that the grants permit.
-func (c *conn) interceptSubscribe(ctx context.Context, list []asked) *ending {
+// interceptSubscribe asks the hooks of a phase about the filters that nothing
+// speaks against so far.
+func (c *conn) interceptSubscribe(ctx context.Context, phase hook.Phase, list []asked) *ending {
 	b := c.b
-	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointSubscribe) {
+	if !b.hooks.Intercepts(phase, hook.PointSubscribe) {
 		return nil
 	}
 	calls := make([]*hook.Call, 0, len(list))
@@ -112,10 +139,10 @@ func (c *conn) interceptSubscribe(ctx context.Context, list []asked) *ending {
 	if len(calls) == 0 {
 		return nil
 	}
-	b.hooks.Intercept(ctx, hook.AfterAuthorization, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
+	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointSubscribe, Calls: calls})
 	var end *ending
 	for i, a := range which {
-		if e := c.settle(a, before[i]); e != nil && end == nil {
+		if e := c.settle(a, phase, before[i]); e != nil && end == nil {
 			end = e
 		}
 	}
@@ -123,11 +150,11 @@ func (c *conn) interceptSubscribe(ctx context.Context, list []asked) *ending {
 }
 
 // settle turns a hook's verdict into a code.
-func (c *conn) settle(a *asked, before mqtt.Subscription) *ending {
+func (c *conn) settle(a *asked, phase hook.Phase, before mqtt.Subscription) *ending {
 	v := &a.call.Verdict
 	switch v.Action {
 	case hook.Pass:
-		if a.call.Subscription != before {
+		if phase == hook.AfterAuthorization && a.call.Subscription != before {
 			c.recheckSubscription(a, before)
 		}
 		return nil
@@ -151,22 +178,21 @@ func (c *conn) recheckSubscription(a *asked, before mqtt.Subscription) {
 		a.code = mqtt.ReasonCode(sub.QoS)
 		return
 	}
-	plain, code := c.checkFilter(sub.Filter)
-	if code == mqtt.Success {
-		own, ok := strings.CutPrefix(plain, c.client.mountpoint)
-		if !ok {
-			code = mqtt.NotAuthorized
-		} else {
-			code = c.checkGrant(sub, own)
-		}
+	if a.call.ToAuthorize&hook.FieldSubscription != 0 {
+		c.authorizeSubscription(a)
+		return
 	}
-	a.code, a.keep = code, !code.Failed()
+	_, code := c.checkFilter(sub.Filter)
+	if a.keep = !code.Failed(); a.keep {
+		code = mqtt.ReasonCode(sub.QoS)
+	}
+	a.code, a.free = code, true
 }
 
 // enter puts a subscription into the session and the router's table.
 func (c *conn) enter(a *asked) {
 	sub := a.call.Subscription
-	had, code := c.client.subscribe(sub, c.limits.Load().subscriptions, false)
+	had, code := c.client.subscribe(sub, c.limits.Load().subscriptions, a.free)
 	if a.had = had; code.Failed() {
 		a.keep, a.code = false, code
 		return

@@ -130,15 +130,16 @@ func (in *Interest) wantsCall(c *Call) bool {
 	return in.wantsFilter(c.Subscription.Filter)
 }
 
-// mayChange is what the interests that asked for a call may change of it.
-func (s *interceptorStage) mayChange(o *original) Field {
-	var f Field
+// mayChange is what the interests that asked for a call may change of it, and
+// whether that is exempt from being authorised.
+func (s *interceptorStage) mayChange(o *original) (f Field, exempt bool) {
 	for i := range s.interests {
-		if s.interests[i].wantsCall(&Call{Message: o.message, Subscription: o.subscription}) {
-			f |= s.interests[i].MayChange
+		if in := &s.interests[i]; in.wantsCall(&Call{Message: o.message, Subscription: o.subscription}) {
+			f |= in.MayChange
+			exempt = exempt || in.ExemptChanges && s.MayBypassAuthorization
 		}
 	}
-	return f
+	return f, exempt
 }
 
 func (in *Interest) wantsOrigin(o mqtt.Origin) bool {
@@ -187,7 +188,14 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 		if c.Verdict.Action != Pass {
 			before[i].restore(c) // what goes no further is told as it was
 			c.Verdict.By = s.Name
-		} else if changed := before[i].changed(c); changed != 0 && (b.Point == PointUnsubscribe || !s.mayChange(&before[i]).covers(changed)) {
+		} else if changed := before[i].changed(c); changed != 0 {
+			may, exempt := s.mayChange(&before[i])
+			if b.Point != PointUnsubscribe && may.covers(changed) {
+				if !exempt {
+					c.ToAuthorize |= changed & fieldAuthorized
+				}
+				continue
+			}
 			before[i].restore(c)
 			pc.violations.Add(1)
 			c.Verdict = CallVerdict{

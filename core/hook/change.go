@@ -53,13 +53,17 @@ func (o *original) changed(c *Call) Field {
 	return f
 }
 
+// fieldAuthorized are the fields that grants are about.
+const fieldAuthorized = FieldTopic | FieldQoS | FieldRetain | FieldSubscription
+
 // fieldFixed is what no hook may change of a message: its publisher, origin and
-// time. It is in no [Interest].
+// hops. It is in no [Interest].
 const fieldFixed Field = 1 << 15
 
 // Changed returns the fields in which two messages differ, and one that is not
-// in [FieldAll] for what no hook may change (publisher, origin, time). A nil
-// message differs from any other in everything.
+// in [FieldAll] for what no hook may change (publisher, origin, hops). The time
+// counts where the message expires. A nil message differs from any other in
+// everything.
 func Changed(a, b *mqtt.Message) Field {
 	if a == b {
 		return 0
@@ -77,8 +81,8 @@ func Changed(a, b *mqtt.Message) Field {
 	mark(!bytes.Equal(a.Payload, b.Payload), FieldPayload)
 	mark(a.QoS != b.QoS, FieldQoS)
 	mark(a.Retain != b.Retain, FieldRetain)
-	mark(a.Publisher != b.Publisher || a.Origin != b.Origin || !a.Created.Equal(b.Created), fieldFixed)
-	if a.Properties == b.Properties {
+	mark(a.Publisher != b.Publisher || a.Origin != b.Origin || a.Hops != b.Hops, fieldFixed)
+	if a.Properties == b.Properties && (a.Properties == nil || a.Created.Equal(b.Created)) {
 		return f
 	}
 	var zero mqtt.Properties
@@ -91,6 +95,7 @@ func Changed(a, b *mqtt.Message) Field {
 	}
 	mark(!slices.Equal(p.User, q.User), FieldUser)
 	mark(p.HasExpiry != q.HasExpiry || p.Expiry != q.Expiry, FieldExpiry)
+	mark(p.HasExpiry && !a.Created.Equal(b.Created), FieldExpiry)
 	mark(p.ContentType != q.ContentType || p.EmptyContentType != q.EmptyContentType || p.HasPayloadFormat != q.HasPayloadFormat ||
 		p.PayloadIsUTF8 != q.PayloadIsUTF8, FieldContentType)
 	mark(p.ResponseTopic != q.ResponseTopic || !bytes.Equal(p.CorrelationData, q.CorrelationData) ||

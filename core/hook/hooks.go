@@ -23,7 +23,8 @@ type InterceptorEntry struct {
 	Interests []Interest
 	Policy    Policy
 	Counters  *Counters // nil: not counted
-	// MayBypassAuthorization honours [Interest.BeforeAuthorization].
+	// MayBypassAuthorization honours [Interest.BeforeAuthorization] and
+	// [Interest.ExemptChanges].
 	MayBypassAuthorization bool
 }
 

@@ -82,6 +82,11 @@ type Call struct {
 	// User are the user properties of the SUBSCRIBE or UNSUBSCRIBE; read only.
 	User []mqtt.UserProperty
 
+	// ToAuthorize is what was changed of that which grants are about, by
+	// interceptors that are not exempt. The chain writes it, the broker reads
+	// it.
+	ToAuthorize Field
+
 	Verdict CallVerdict
 }
 

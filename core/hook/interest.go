@@ -17,12 +17,17 @@ type Interest struct {
 
 	// MayChange is what the hook may change; any other change is undone, the
 	// call refused and the violation counted. Nothing can be changed of an
-	// unsubscribe, and of a message neither publisher, origin nor time.
+	// unsubscribe, and of a message neither publisher, origin nor hops.
 	MayChange Field
 
 	// BeforeAuthorization asks to be called before grants are checked, for
 	// PointPublish and PointSubscribe.
 	BeforeAuthorization bool
+
+	// ExemptChanges asks that what the hook changes is not held against the
+	// client's grants again, so that it may lead a message or a subscription
+	// to where the client could not.
+	ExemptChanges bool
 
 	// Events restricts PointEvent; empty means all.
 	Events []EventKind

@@ -42,7 +42,7 @@ type Config struct {
 	Store       StoreConfig
 
 	// MayBypassAuthorization honours a plugin's wish to intercept before
-	// grants are checked.
+	// grants are checked, or to be exempt from checking again what it changed.
 	MayBypassAuthorization bool
 	// Scopes are what the plugin may ask of the broker, see [Scopes]. None by
 	// default.

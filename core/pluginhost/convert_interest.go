@@ -43,6 +43,7 @@ func interestFromProto(point hook.Point, p *pluginv1.HookInterest) (hook.Interes
 		Filters:             slices.Clone(p.TopicFilters),
 		HeadSize:            int(min(p.PayloadHeadBytes, maxPayload)),
 		BeforeAuthorization: p.BeforeAuthorization,
+		ExemptChanges:       p.ExemptChanges,
 	}
 	for _, f := range in.Filters {
 		if err := legalFilter(f); err != nil {

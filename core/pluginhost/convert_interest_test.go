@@ -16,7 +16,7 @@ func TestInterestsFromProto(t *testing.T) {
 		{Hook: pluginv1.Hook_HOOK_CONNECT},
 		{
 			Hook: pluginv1.Hook_HOOK_PUBLISH, TopicFilters: []string{"a/#", "+"}, Payload: pluginv1.PayloadMode_PAYLOAD_MODE_HEAD,
-			PayloadHeadBytes: 16, BeforeAuthorization: true,
+			PayloadHeadBytes: 16, BeforeAuthorization: true, ExemptChanges: true,
 			MayChange: []pluginv1.Field{pluginv1.Field_FIELD_TOPIC, pluginv1.Field_FIELD_SUBSCRIPTION, 99, 0},
 			Origins:   []pluginv1.Origin{pluginv1.Origin_ORIGIN_CLIENT, pluginv1.Origin_ORIGIN_PLUGIN, 99},
 		},
@@ -36,7 +36,7 @@ func TestInterestsFromProto(t *testing.T) {
 		{Point: hook.PointConnect},
 		{
 			Point: hook.PointPublish, Filters: []string{"a/#", "+"}, Payload: hook.PayloadHead, HeadSize: 16,
-			BeforeAuthorization: true, MayChange: hook.FieldTopic | hook.FieldSubscription,
+			BeforeAuthorization: true, ExemptChanges: true, MayChange: hook.FieldTopic | hook.FieldSubscription,
 			Origins: []mqtt.Origin{mqtt.FromClient, mqtt.FromPlugin},
 		},
 		{Point: hook.PointEvent, Payload: hook.PayloadNone, Events: []hook.EventKind{hook.Connected, hook.Refused}},

@@ -515,7 +515,11 @@ type HookInterest struct {
 	// For HOOK_EVENT: the kinds of event; empty means all.
 	Events []EventKind `protobuf:"varint,7,rep,packed,name=events,proto3,enum=gatehouse.plugin.v1.EventKind" json:"events,omitempty"`
 	// Only messages of these origins; empty means all. For HOOK_PUBLISH.
-	Origins       []Origin `protobuf:"varint,8,rep,packed,name=origins,proto3,enum=gatehouse.plugin.v1.Origin" json:"origins,omitempty"`
+	Origins []Origin `protobuf:"varint,8,rep,packed,name=origins,proto3,enum=gatehouse.plugin.v1.Origin" json:"origins,omitempty"`
+	// What the plugin changes of a publish or a subscribe is not held against the
+	// client's grants again. Only honoured where the broker's configuration
+	// allows it to this plugin.
+	ExemptChanges bool `protobuf:"varint,9,opt,name=exempt_changes,json=exemptChanges,proto3" json:"exempt_changes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -604,6 +608,13 @@ func (x *HookInterest) GetOrigins() []Origin {
 		return x.Origins
 	}
 	return nil
+}
+
+func (x *HookInterest) GetExemptChanges() bool {
+	if x != nil {
+		return x.ExemptChanges
+	}
+	return false
 }
 
 // Capabilities are optional abilities; an absent one costs nothing.
@@ -1463,7 +1474,7 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"Diagnostic\x129\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1d.gatehouse.plugin.v1.SeverityR\bseverity\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\xa9\x03\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"\xd0\x03\n" +
 	"\fHookInterest\x12-\n" +
 	"\x04hook\x18\x01 \x01(\x0e2\x19.gatehouse.plugin.v1.HookR\x04hook\x12#\n" +
 	"\rtopic_filters\x18\x02 \x03(\tR\ftopicFilters\x12:\n" +
@@ -1473,7 +1484,8 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"may_change\x18\x05 \x03(\x0e2\x1a.gatehouse.plugin.v1.FieldR\tmayChange\x121\n" +
 	"\x14before_authorization\x18\x06 \x01(\bR\x13beforeAuthorization\x126\n" +
 	"\x06events\x18\a \x03(\x0e2\x1e.gatehouse.plugin.v1.EventKindR\x06events\x125\n" +
-	"\aorigins\x18\b \x03(\x0e2\x1b.gatehouse.plugin.v1.OriginR\aorigins\"\x95\x02\n" +
+	"\aorigins\x18\b \x03(\x0e2\x1b.gatehouse.plugin.v1.OriginR\aorigins\x12%\n" +
+	"\x0eexempt_changes\x18\t \x01(\bR\rexemptChanges\"\x95\x02\n" +
 	"\fCapabilities\x12)\n" +
 	"\x10intercept_stream\x18\x01 \x01(\bR\x0finterceptStream\x12\x1e\n" +
 	"\n" +
