@@ -87,6 +87,9 @@ func chaosMain(args []string) {
 					pluginv1.RegisterPluginServiceServer(s, c)
 				}
 				pluginv1.RegisterConnectionValidatorServiceServer(s, &chaosValidator{chaos: c})
+				if c.is("gate") {
+					pluginv1.RegisterMessageInterceptorServiceServer(s, &chaosGate{chaos: c})
+				}
 			}}},
 		},
 		GRPCServer: plugin.DefaultGRPCServer,
@@ -209,6 +212,9 @@ func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.I
 			Name: "chaos", Version: "1.0.0", Services: hookServices[:1],
 			Interest: []*pluginv1.HookInterest{{Hook: pluginv1.Hook_HOOK_PUBLISH, TopicFilters: []string{"a/#/b"}}},
 		}, nil
+	}
+	if c.is("gate") {
+		return gateInit(), nil
 	}
 	go c.later()
 	out := &pluginv1.InitResponse{
