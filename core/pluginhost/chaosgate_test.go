@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,7 +24,7 @@ const vicesBeginAt = 16
 type chaosGate struct {
 	pluginv1.UnimplementedMessageInterceptorServiceServer
 	chaos *chaos
-	calls int
+	calls atomic.Int64
 	leak  [][]byte
 }
 
@@ -54,7 +55,7 @@ func (g *chaosGate) InterceptStream(stream pluginv1.MessageInterceptorService_In
 				Message: &pluginv1.MessageChange{Payload: append(c.GetPublish().GetMessage().GetPayload(), '!')},
 			})
 		}
-		if g.calls += len(frame.GetCalls()); g.calls >= vicesBeginAt {
+		if g.calls.Add(int64(len(frame.GetCalls()))) >= vicesBeginAt {
 			answer = g.sin(out)
 		}
 		if err := stream.SendMsg(answer); err != nil {

@@ -21,6 +21,9 @@ type instance struct {
 
 	inHand callsInHand
 
+	// wishes are taken by the supervisor while the instance is in charge.
+	wishes chan wish
+
 	end   sync.Once
 	cause error // why it ended; written before done is closed
 }
@@ -28,7 +31,7 @@ type instance struct {
 // newInstance makes an instance that lives until [instance.fail]. Tests make
 // one from any connection.
 func newInstance(id uint64, conn *grpc.ClientConn, init *pluginv1.InitResponse) *instance {
-	return &instance{id: id, conn: conn, init: init, done: make(chan struct{})}
+	return &instance{id: id, conn: conn, init: init, done: make(chan struct{}), wishes: make(chan wish)}
 }
 
 // fail ends the instance; only the first call counts. The supervisor calls it

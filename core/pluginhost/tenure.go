@@ -43,6 +43,8 @@ func (s *supervisor) tend(life, halt context.Context, w worker) (*Failure, time.
 			t.lookAtFiles(life)
 		case o := <-t.nextOrder():
 			t.obey(life, o)
+		case w := <-t.w.facts().instance.wishes:
+			t.grant(life, w)
 		case c := <-t.arrival():
 			t.arrived(life, halt, c)
 		case <-t.leaving:
