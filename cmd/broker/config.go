@@ -13,6 +13,8 @@ type config struct {
 	Listeners      []listenerConfig        `yaml:"listeners"`
 	AllowAnonymous bool                    `yaml:"allow_anonymous"`
 	PluginDir      string                  `yaml:"plugin_dir"`
+	PluginsLock    string                  `yaml:"plugins_lock"`
+	PluginsLocked  bool                    `yaml:"plugins_locked"`
 	DataDir        string                  `yaml:"data_dir"`
 	RunDir         string                  `yaml:"run_dir"`
 	Log            logConfig               `yaml:"log"`

@@ -161,6 +161,7 @@ func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) 
 	s.host, err = pluginhost.New(pluginhost.Options{
 		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins, Store: s.kept.name,
 		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind, Permit: s.checkOpenness,
+		LockFile: s.cfg.PluginsLock, Locked: s.cfg.PluginsLocked,
 	})
 	if err != nil {
 		return pluginhost.Bindings{}, err

@@ -84,6 +84,13 @@ type Options struct {
 	// and keep nothing, until messages are moved to them. Empty means the only
 	// one that can, or the only one of those that Plugins names.
 	Store string
+	// LockFile has the hashes of the plugins' files; see [Lock]. A plugin whose
+	// files differ is not started. Empty means plugins.lock in PluginDir. A
+	// file that does not exist has no entries.
+	LockFile string
+	// Locked refuses plugins that have no entry in the lock file, but for those
+	// that somebody else runs; otherwise they are warned of once.
+	Locked bool
 	// Version is the broker's, for the plugins to see.
 	Version string
 	// Logger takes the host's log and, with the attribute plugin, those of the

@@ -27,6 +27,8 @@ func (v *verifier) fingerprint() fingerprint {
 	h := sha256.New()
 	own := v.ownFiles()
 	h.Write(own[:])
+	lock := v.lock()
+	h.Write(lock[:])
 	var config any
 	if json.Unmarshal(v.Config.Config, &config) == nil {
 		addNamed(h, config)
@@ -54,9 +56,23 @@ func (v *verifier) ownFiles() fingerprint {
 type looks struct {
 	all fingerprint // of everything that a start depends on
 	own fingerprint // of the plugin's own files
+	// lock is of the lock file: a plugin that was refused because of it is worth
+	// another start when somebody has accepted its files.
+	lock fingerprint
 }
 
-func (v *verifier) look() looks { return looks{all: v.fingerprint(), own: v.ownFiles()} }
+func (v *verifier) look() looks {
+	return looks{all: v.fingerprint(), own: v.ownFiles(), lock: v.lock()}
+}
+
+// lock covers the lock file.
+func (v *verifier) lock() fingerprint {
+	h := sha256.New()
+	if v.pins != nil && v.pins.path != "" {
+		addFile(h, v.pins.path)
+	}
+	return fingerprint(h.Sum(nil))
+}
 
 func addTree(h hash.Hash, folder string) {
 	left := maxFingerprinted

@@ -124,8 +124,9 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 // prepare makes what supervisors need, and the contexts under which they run.
 func (h *Host) prepare(ctx context.Context) (life context.Context) {
 	l := &launcher{
-		dirs: h.dirs, guard: h.guard, dataDir: h.options.DataDir, version: h.options.Version,
-		logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing, api: &h.api,
+		dirs: h.dirs, guard: h.guard, pins: newPins(&h.options, h.log), dataDir: h.options.DataDir,
+		version: h.options.Version, logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
+		api: &h.api,
 	}
 	changed := func() {
 		select {

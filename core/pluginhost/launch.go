@@ -26,6 +26,7 @@ import (
 type launcher struct {
 	dirs     *runDir
 	guard    *guard
+	pins     *pins
 	dataDir  string
 	version  string
 	logLevel string

@@ -83,6 +83,14 @@ func (r *record) turnedDown(f *Failure) {
 	r.swaps.refused = f
 }
 
+// refusedByLock reports whether the latest new instance was not even started,
+// as when its files are not those of the lock file.
+func (r *record) refusedByLock() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.swaps.refused != nil && r.swaps.refused.Kind == KindRefused
+}
+
 // leaves takes note of the instance that was replaced; nil: it is gone.
 func (r *record) leaves(f *facts) {
 	r.mu.Lock()

@@ -59,7 +59,7 @@ func (t *tenure) conclude(c *candidate, f *Failure) {
 	done := t.heir.done
 	t.heir.cancel()
 	t.heir = nil
-	t.tried, t.seen = c.looks, c.looks.own
+	t.tried, t.seen = c.looks, looks{own: c.looks.own, lock: c.looks.lock}
 	t.swapped(f)
 	if done == nil {
 		return
@@ -195,7 +195,7 @@ func (t *tenure) replaceExclusive(life, halt context.Context, c *candidate) {
 	if t.ruin = again.failure; t.ruin != nil {
 		return
 	}
-	t.w, t.since, t.missed, t.tried, t.seen = again.worker, t.now(), 0, again.looks, again.looks.own
+	t.w, t.since, t.missed, t.tried = again.worker, t.now(), 0, again.looks
 	t.writes(again.out)
 }
 

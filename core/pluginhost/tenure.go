@@ -19,14 +19,14 @@ type tenure struct {
 	ruin    *Failure      // why no instance is left; nil while there is one
 	heir    *succession   // nil unless a new instance is being started
 	leaving chan struct{} // closed when the instance before w is gone; nil if it is
-	seen    fingerprint   // of the plugin's own files at the last look
+	seen    looks         // the last, at the plugin's own files and the lock file
 }
 
 // tend watches an instance and those that follow it. It returns nil after it has
 // taken the last one down because life ended; otherwise why the last one ended
 // and for how long it was ready.
 func (s *supervisor) tend(life, halt context.Context, w worker) (*Failure, time.Duration) {
-	t := &tenure{supervisor: s, w: w, since: s.now(), seen: s.tried.own}
+	t := &tenure{supervisor: s, w: w, since: s.now(), seen: looks{own: s.tried.own, lock: s.tried.lock}}
 	check := time.NewTicker(s.timing.healthEvery)
 	defer check.Stop()
 	look := time.NewTicker(s.timing.watch)
@@ -121,12 +121,13 @@ func (s *supervisor) examine(ctx context.Context, in *instance) error {
 // started.
 func (t *tenure) lookAtFiles(life context.Context) {
 	before := t.seen
-	t.seen = t.ownFiles()
-	if t.seen == t.tried.own || t.seen != before || t.heir != nil || t.leaving != nil {
+	t.seen = looks{own: t.ownFiles(), lock: t.lock()}
+	changed := t.seen.own != t.tried.own || t.refusedByLock() && t.seen.lock != t.tried.lock
+	if !changed || t.seen != before || t.heir != nil || t.leaving != nil {
 		return
 	}
 	if err := t.gone(); err != nil {
-		t.tried.own = t.seen
+		t.tried.own = t.seen.own
 		t.log.Warn("files of plugin are gone, it goes on until it is stopped", slog.Any("error", err))
 		return
 	}

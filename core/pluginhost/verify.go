@@ -32,6 +32,7 @@ type verified struct {
 // verifier checks the files of one plugin before each start.
 type verifier struct {
 	found
+	pins          *pins // nil: every file will do
 	describeLimit time.Duration
 
 	// A program that describes itself is asked again only after it changed.
@@ -50,6 +51,11 @@ func (v *verifier) verify(ctx context.Context) (*verified, error) {
 		return &verified{}, p.err
 	case p.attach != "":
 		return &verified{attach: p.attach}, nil
+	}
+	if err := v.pins.check(ctx, v.Name, p); err != nil {
+		return &verified{}, err
+	}
+	switch {
 	case p.folder != "":
 		return v.verifyFolder()
 	default:
