@@ -41,7 +41,7 @@ func (h *Host) bindings(without *supervisor) Bindings {
 		}
 	}
 	if s := h.store.Load(); s != nil {
-		b.Store, b.StoreName = s.slot.facades.store, s.Name
+		b.Store, b.StoreName = s.slot.facades.store, s.slot.name
 	}
 	return b
 }
