@@ -2,8 +2,13 @@ package pluginhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -47,4 +52,23 @@ func (t *tenure) grant(life context.Context, w wish) {
 		t.log.Info("plugin changed its interest")
 	}
 	w.done <- err
+}
+
+// UpdateInterest changes what the calling plugin is asked.
+func (h *hostService) UpdateInterest(ctx context.Context, in *pluginv1.UpdateInterestRequest) (*pluginv1.UpdateInterestResponse, error) {
+	caller := h.instance.Load()
+	if caller == nil {
+		return nil, status.Error(codes.Unavailable, "the plugin is still in Init: its answer has the interest")
+	}
+	err := caller.updateInterest(ctx, in.GetInterest())
+	switch {
+	case err == nil:
+		return &pluginv1.UpdateInterestResponse{}, nil
+	case errors.Is(err, hook.ErrProtocol):
+		return nil, invalid(err)
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	default:
+		return nil, status.Error(codes.Unavailable, toUTF8(err.Error()))
+	}
 }

@@ -8,6 +8,9 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
@@ -103,4 +106,29 @@ func TestUpdateInterestUnderLoad(t *testing.T) {
 	stop()
 	clients.Wait()
 	t.Logf("%d calls", calls.Load())
+}
+
+// The host service offers it to the plugin that calls, and to nobody else.
+func TestUpdateInterestOverTheHostService(t *testing.T) {
+	th, hooks := startGate(t)
+	service := new(hostService)
+	update := func(interest []*pluginv1.HookInterest) codes.Code {
+		_, err := service.UpdateInterest(t.Context(), &pluginv1.UpdateInterestRequest{Interest: interest})
+		return status.Code(err)
+	}
+	other := wishing("other/#", pluginv1.Field_FIELD_PAYLOAD)
+	if got := update(other); got != codes.Unavailable {
+		t.Errorf("during Init: %v", got)
+	}
+	service.instance.Store(th.instance(t, "gate"))
+	if got := update(wishing("a/#/b")); got != codes.InvalidArgument {
+		t.Errorf("nonsense: %v", got)
+	}
+	if got := update(other); got != codes.OK || !isMarked(publishOne(hooks, "other/x")) || isMarked(publishOne(hooks, "gated/x")) {
+		t.Errorf("the new interest does not hold: %v", got)
+	}
+	must(t, th.Reload(t.Context(), "gate"))
+	if got := update(other); got != codes.Unavailable {
+		t.Errorf("after its time: %v", got)
+	}
 }
