@@ -132,9 +132,13 @@ func (in *Interest) wantsCall(c *Call) bool {
 
 // mayChange is what the interests that asked for a call may change of it, and
 // whether that is exempt from being authorised.
-func (s *interceptorStage) mayChange(o *original) (f Field, exempt bool) {
-	for i := range s.interests {
-		if in := &s.interests[i]; in.wantsCall(&Call{Message: o.message, Subscription: o.subscription}) {
+func (s *interceptorStage) mayChange(b *Batch, o *original) (f Field, exempt bool) {
+	interests := s.interests
+	if b.DecidedBy != nil {
+		interests = b.DecidedBy
+	}
+	for i := range interests {
+		if in := &interests[i]; in.Point == b.Point && in.wantsCall(&Call{Message: o.message, Subscription: o.subscription}) {
 			f |= in.MayChange
 			exempt = exempt || in.ExemptChanges && s.MayBypassAuthorization
 		}
@@ -189,7 +193,7 @@ func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) 
 			before[i].restore(c) // what goes no further is told as it was
 			c.Verdict.By = s.Name
 		} else if changed := before[i].changed(c); changed != 0 {
-			may, exempt := s.mayChange(&before[i])
+			may, exempt := s.mayChange(b, &before[i])
 			if b.Point != PointUnsubscribe && may.covers(changed) {
 				if !exempt {
 					c.ToAuthorize |= changed & fieldAuthorized
@@ -228,6 +232,7 @@ func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Ba
 			return err
 		}
 		defer s.slots.leave()
+		b.DecidedBy = nil
 		err := s.Interceptor.Intercept(ctx, b)
 		if err != nil {
 			restore(before, b)

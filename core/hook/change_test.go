@@ -135,3 +135,33 @@ func TestChanged(t *testing.T) {
 		}
 	}
 }
+
+// An interceptor whose interests have changed on the way is held against those
+// by which it decided, and only for that batch.
+func TestDecidedByNewerInterests(t *testing.T) {
+	newer := []hook.Interest{{Point: hook.PointSubscribe, MayChange: hook.FieldAll}, {Point: hook.PointPublish, MayChange: hook.FieldTopic}}
+	changed := true
+	h := hook.NewHooks(nil)
+	h.SetInterceptors([]hook.InterceptorEntry{{
+		Name: "swapped", Interests: []hook.Interest{{Point: hook.PointPublish, MayChange: hook.FieldPayload}},
+		Interceptor: hook.InterceptorFunc(func(_ context.Context, b *hook.Batch) error {
+			if changed {
+				b.DecidedBy = newer
+			}
+			c := b.Calls[0]
+			c.Message = c.Message.Clone()
+			c.Message.Topic += "!"
+			return nil
+		}),
+	}})
+	b := publish("t")
+	h.Intercept(t.Context(), hook.AfterAuthorization, b)
+	if topics(b) != "t!" || b.Calls[0].Verdict.Action != hook.Pass {
+		t.Errorf("topic %s, verdict %+v", topics(b), b.Calls[0].Verdict)
+	}
+	changed = false
+	h.Intercept(t.Context(), hook.AfterAuthorization, b)
+	if topics(b) != "t!" || b.Calls[0].Verdict.Action != hook.Refuse {
+		t.Errorf("topic %s, verdict %+v", topics(b), b.Calls[0].Verdict)
+	}
+}

@@ -53,6 +53,11 @@ func (p Point) String() string {
 type Batch struct {
 	Point Point // PointPublish, PointSubscribe, PointUnsubscribe or PointDeliver
 	Calls []*Call
+
+	// DecidedBy is set by an interceptor whose interests have changed since it
+	// was chosen for the batch: what it may change is in these. Nil: in those by
+	// which it was chosen.
+	DecidedBy []Interest
 }
 
 // Call is one thing to decide: what is asked, then the verdict.

@@ -47,6 +47,7 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 	}
 	defer bound.leave()
 	if bound.intercepts != f {
+		b.DecidedBy = bound.intercepts.interests
 		if b = bound.wanted(b); len(b.Calls) == 0 {
 			return nil
 		}
