@@ -47,25 +47,7 @@ var messageFields = []Field{
 func interestOf(value any, a abilities) ([]Interest, error) {
 	if i, ok := value.(Interester); ok {
 		all := i.Interest()
-		for _, in := range all {
-			if slices.Contains(allHooks, in.Hook) && !a.asks(in.Hook) {
-				return nil, fmt.Errorf("interest in the hook %s, which this plugin does not have", in.Hook)
-			}
-			for _, f := range in.Filters {
-				if err := checkTexts("filter", f); err != nil {
-					return nil, fmt.Errorf("interest in the hook %s: %w", in.Hook, err)
-				}
-			}
-			for _, f := range in.MayChange {
-				if _, known := fieldNumbers[f]; !known {
-					return nil, fmt.Errorf("interest in the hook %s: unknown field %q", in.Hook, f)
-				}
-			}
-		}
-		if errs := checkInterest(all); len(errs) > 0 {
-			return nil, errs[0]
-		}
-		return all, nil
+		return all, a.checkInterests(all)
 	}
 	var all []Interest
 	for _, h := range allHooks {
@@ -82,6 +64,29 @@ func interestOf(value any, a abilities) ([]Interest, error) {
 		all = append(all, in)
 	}
 	return all, nil
+}
+
+// checkInterests refuses what a plugin can't be asked.
+func (a abilities) checkInterests(all []Interest) error {
+	for _, in := range all {
+		if slices.Contains(allHooks, in.Hook) && !a.asks(in.Hook) {
+			return fmt.Errorf("interest in the hook %s, which this plugin does not have", in.Hook)
+		}
+		for _, f := range in.Filters {
+			if err := checkTexts("filter", f); err != nil {
+				return fmt.Errorf("interest in the hook %s: %w", in.Hook, err)
+			}
+		}
+		for _, f := range in.MayChange {
+			if _, known := fieldNumbers[f]; !known {
+				return fmt.Errorf("interest in the hook %s: unknown field %q", in.Hook, f)
+			}
+		}
+	}
+	if errs := checkInterest(all); len(errs) > 0 {
+		return errs[0]
+	}
+	return nil
 }
 
 func interestToProto(all []Interest) []*pluginv1.HookInterest {

@@ -41,13 +41,14 @@ var (
 // plugin that answers its own messages comes to an end. Calls without a deadline
 // end after 30 seconds.
 type Host struct {
-	conn  *grpc.ClientConn
-	token string
+	conn    *grpc.ClientConn
+	token   string
+	prepare func([]Interest) (back func(), err error)
 }
 
 // newHost makes the connection to a broker's host service, nil where there is
 // none. It does not wait for it.
-func newHost(target, token string) (*Host, error) {
+func newHost(target, token string, prepare func([]Interest) (func(), error)) (*Host, error) {
 	if target == "" {
 		return nil, nil
 	}
@@ -55,7 +56,7 @@ func newHost(target, token string) (*Host, error) {
 	if err != nil {
 		return nil, fmt.Errorf("host service: %w", err)
 	}
-	return &Host{conn: conn, token: token}, nil
+	return &Host{conn: conn, token: token, prepare: prepare}, nil
 }
 
 // close ends the connection.
@@ -126,6 +127,28 @@ func (h *Host) Publish(ctx context.Context, m *Message) (Published, error) {
 	return Published{
 		Receivers: int(out.GetReceivers()), Later: out.GetLater(), Code: ReasonCode(out.GetReasonCode()), Reason: out.GetReason(),
 	}, err
+}
+
+// SetInterest replaces what the plugin wants to be asked, as [Interester] says
+// at the start. It returns when that holds for all calls that follow; those
+// before are answered by then, so that a hook that calls it waits for itself. It
+// lasts as long as the process, or until it is reconfigured. The error wraps
+// ErrInvalid if the interest makes no sense; then nothing has changed. No scope.
+func (h *Host) SetInterest(ctx context.Context, interest []Interest) error {
+	if h == nil {
+		return ErrNoHost
+	}
+	back, err := h.prepare(interest)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	_, err = call(ctx, h, func(ctx context.Context, c pluginv1.HostServiceClient) (*pluginv1.UpdateInterestResponse, error) {
+		return c.UpdateInterest(ctx, &pluginv1.UpdateInterestRequest{Interest: interestToProto(interest)})
+	})
+	if err != nil {
+		back()
+	}
+	return err
 }
 
 // Clients is the part of the broker that is about connections.

@@ -2,6 +2,7 @@ package pluginapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"reflect"
 	"sync"
@@ -107,12 +108,34 @@ func (c *core) askInterest(in *instance) error {
 	if err != nil {
 		return status.Errorf(codes.Internal, "%v", err)
 	}
-	in.interest.Store(&interests{
+	in.interest.Store(newInterests(list))
+	return nil
+}
+
+func newInterests(list []Interest) *interests {
+	return &interests{
 		list:       list,
 		ownPublish: changesPayload(list, HookPublish),
 		ownDeliver: changesPayload(list, HookDeliver),
-	})
-	return nil
+	}
+}
+
+// prepare gets the running plugin ready for an interest that the broker is about
+// to be told, and returns how to go back if it refuses.
+func (c *core) prepare(list []Interest) (back func(), err error) {
+	if err := c.abilities.checkInterests(list); err != nil {
+		return nil, err
+	}
+	in := c.running.Load()
+	if in == nil {
+		return nil, errors.New("the plugin is not initialised")
+	}
+	old, next := in.interest.Load(), newInterests(list)
+	// Calls by the old interest are still on their way.
+	next.ownPublish = next.ownPublish || old.ownPublish
+	next.ownDeliver = next.ownDeliver || old.ownDeliver
+	in.interest.Store(next)
+	return func() { in.interest.Store(old) }, nil
 }
 
 // checkConfig finds what is wrong with a configuration without using it.

@@ -49,7 +49,7 @@ func (s *pluginService) Init(ctx context.Context, req *pluginv1.InitRequest) (*p
 	}
 	warnings, err := c.checkConfig(ctx, of, req.GetConfigJson())
 	if err == nil {
-		of.host, err = newHost(req.GetHostTarget(), req.GetHostToken())
+		of.host, err = newHost(req.GetHostTarget(), req.GetHostToken(), c.prepare)
 	}
 	if err == nil {
 		if old != nil {

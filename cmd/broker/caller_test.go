@@ -18,22 +18,26 @@ import (
 // caller is a plugin that calls the broker as messages tell it: the topic of a
 // message names the call, its payload has the arguments, and the reason of the
 // refusal is what came of it. "in/CALL" calls from inside of the hook, "out/CALL"
-// from outside of it. Items of the sender are asked for by "items".
+// from outside of it; "later/CALL" does not wait for it, and "result" asks what
+// came of that. Items of the sender are asked for by "items".
 type caller struct {
-	host *pluginapi.Host
+	host    *pluginapi.Host
+	results chan string // of a later call; room for one
 }
 
 func callerPlugin() pluginapi.Plugin {
 	return pluginapi.Plugin{
 		Name: "caller", Hooks: (*caller)(nil),
-		New: func(_ context.Context, s *pluginapi.Setup) (any, error) { return &caller{s.Host}, nil },
+		New: func(_ context.Context, s *pluginapi.Setup) (any, error) {
+			return &caller{s.Host, make(chan string, 1)}, nil
+		},
 	}
 }
 
 // Interest names what the plugin wants to be asked.
 func (*caller) Interest() []pluginapi.Interest {
 	return []pluginapi.Interest{
-		{Hook: pluginapi.HookPublish, Filters: []string{"in/#", "out/#", "echo/#", "items"}},
+		{Hook: pluginapi.HookPublish, Filters: []string{"in/#", "out/#", "later/#", "echo/#", "items", "result"}},
 		{Hook: pluginapi.HookEvent, Events: []pluginapi.EventKind{pluginapi.EventPublished}, Filters: []string{"observed/#"}},
 	}
 }
@@ -48,21 +52,39 @@ func (p *caller) InterceptPublish(ctx context.Context, c *pluginapi.PublishCall)
 			return pluginapi.Refuse(pluginapi.QuotaExceeded, err.Error()), nil
 		}
 		return pluginapi.Pass(), nil
+	case "asked":
+		return refusal("asked"), nil
 	case "items":
 		return refusal(text(c.Client.Items)), nil
+	case "result":
+		select {
+		case r := <-p.results:
+			return refusal(r), nil
+		default:
+			return refusal(""), nil
+		}
+	case "later":
+		args := strings.Fields(string(c.Message.Payload))
+		go func() { p.results <- p.result(context.Background(), name, args) }()
+		return refusal("begun"), nil
 	case "out":
 		ctx = context.Background()
 	}
-	out, err := p.call(ctx, name, strings.Fields(string(c.Message.Payload)))
+	return refusal(p.result(ctx, name, strings.Fields(string(c.Message.Payload)))), nil
+}
+
+// result makes a call and says what came of it.
+func (p *caller) result(ctx context.Context, name string, args []string) string {
+	out, err := p.call(ctx, name, args)
 	if err != nil {
 		for _, known := range []error{pluginapi.ErrScope, pluginapi.ErrNotFound, pluginapi.ErrInvalid, pluginapi.ErrQuota, pluginapi.ErrNoHost} {
 			if errors.Is(err, known) {
-				return refusal("error " + known.Error() + "|" + err.Error()), nil
+				return "error " + known.Error() + "|" + err.Error()
 			}
 		}
-		return refusal("error " + err.Error()), nil
+		return "error " + err.Error()
 	}
-	return refusal(text(out)), nil
+	return text(out)
 }
 
 func refusal(reason string) pluginapi.Verdict {
@@ -158,6 +180,9 @@ func (p *caller) call(ctx context.Context, name string, args []string) (any, err
 	case "shared.deleteif":
 		deleted, is, err := shared.DeleteIf(ctx, arg(0), version)
 		return []any{deleted, is}, err
+	case "interest": // the whole new interest: what it has, and messages to one more topic
+		own := append(p.Interest(), pluginapi.Interest{Hook: pluginapi.HookPublish, Filters: args})
+		return nil, h.SetInterest(ctx, own)
 	case "flood":
 		return nil, flood(p.host)
 	case "die": // in the middle of a call that nobody answers

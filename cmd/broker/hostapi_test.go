@@ -142,6 +142,39 @@ func TestHostServiceItems(t *testing.T) {
 	}
 }
 
+// A running plugin changes what it is asked. It needs no scope for that.
+func TestHostServiceInterest(t *testing.T) {
+	_, b := startCaller(t, "")
+	c := b.Connect("c")
+	// A hook cannot wait for it: calls that were made before are answered first.
+	change := func(filter string) string {
+		ask(t, c, "later/interest", filter)
+		for deadline := time.Now().Add(patience); ; {
+			if got := ask(t, c, "result", ""); got != "" {
+				return got
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("no answer")
+			}
+		}
+	}
+	if got := ask(t, c, "asked", ""); got != "" {
+		t.Errorf("asked before: %s", got)
+	}
+	if got := change("asked"); got != "null" {
+		t.Errorf("got %s", got)
+	}
+	if got := ask(t, c, "asked", ""); got != "asked" {
+		t.Errorf("not asked: %q", got)
+	}
+	if got := change("a/#/b"); !strings.HasPrefix(got, "error not valid|") {
+		t.Errorf("an interest that makes no sense: %s", got)
+	}
+	if got := ask(t, c, "asked", ""); got != "asked" {
+		t.Errorf("the old interest is gone: %q", got)
+	}
+}
+
 // A call outside of the scopes says which scope is missing and where it goes.
 func TestHostServiceScopes(t *testing.T) {
 	_, b := startCaller(t, "", "clients.read")

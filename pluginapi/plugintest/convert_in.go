@@ -115,6 +115,7 @@ func messageFromProto(m *pluginv1.Message) *pluginapi.Message {
 		UserProperties:  propertiesFromProto(m.GetUserProperties()),
 		Publisher:       m.GetPublisher(),
 		Origin:          pluginapi.Origin(m.GetOrigin()),
+		Hops:            uint8(min(m.GetHops(), 255)), //nolint:gosec // bounded
 	}
 	if n := m.GetCreatedUnixNanos(); n != 0 {
 		out.Created = time.Unix(0, n)

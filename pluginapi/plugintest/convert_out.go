@@ -106,6 +106,7 @@ func messageToProto(m *pluginapi.Message) *pluginv1.Message {
 		UserProperties:  propertiesToProto(m.UserProperties),
 		Publisher:       m.Publisher,
 		Origin:          pluginv1.Origin(m.Origin),
+		Hops:            uint32(m.Hops),
 	}
 	if !m.Created.IsZero() {
 		out.CreatedUnixNanos = m.Created.UnixNano()

@@ -41,6 +41,7 @@ type settings struct {
 	noInit   bool
 	stdin    string
 	env      []string
+	host     *Host
 }
 
 // Option is a setting of [Start] and [Launch].
@@ -133,7 +134,7 @@ func (p *Plugin) Init(ctx context.Context, config any) error {
 	if err != nil {
 		return err
 	}
-	resp, err := pluginv1.NewPluginServiceClient(p.conn).Init(ctx, &pluginv1.InitRequest{
+	in := &pluginv1.InitRequest{
 		HostName:    "plugintest",
 		HostVersion: "0.0.0",
 		ApiPackages: []string{pluginapi.APIPackage},
@@ -141,7 +142,11 @@ func (p *Plugin) Init(ctx context.Context, config any) error {
 		ConfigJson:  raw,
 		DataDir:     p.settings.dataDir,
 		LogLevel:    p.settings.logLevel,
-	})
+	}
+	if h := p.settings.host; h != nil {
+		in.HostTarget, in.HostToken = h.target, hostToken
+	}
+	resp, err := pluginv1.NewPluginServiceClient(p.conn).Init(ctx, in)
 	if err != nil {
 		return err
 	}
