@@ -99,6 +99,7 @@ func interestToProto(all []Interest) []*pluginv1.HookInterest {
 			PayloadHeadBytes:    uint32(in.HeadSize),
 			BeforeAuthorization: in.BeforeAuthorization,
 			ExemptChanges:       in.ExemptChanges,
+			Snapshot:            in.Snapshot,
 		}
 		for _, f := range in.MayChange {
 			pb.MayChange = append(pb.MayChange, fieldNumbers[f])

@@ -61,6 +61,9 @@ type Interest struct {
 	ExemptChanges bool `json:"exempt_changes,omitempty"`
 	// Events restricts HookEvent. Empty: all.
 	Events []EventKind `json:"events,omitempty"`
+	// Snapshot asks at HookEvent to be told first who is connected, and again
+	// when events were lost or the plugin was replaced.
+	Snapshot bool `json:"snapshot,omitempty"`
 	// Origins restricts HookPublish. Empty: all.
 	Origins []Origin `json:"origins,omitempty"`
 }

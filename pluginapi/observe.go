@@ -34,6 +34,12 @@ const (
 	EventRetainedCleared
 	EventWillSent
 	EventRefused
+	// EventSnapshotBegins says that what follows, up to EventSnapshotEnds, takes
+	// the place of what was known of connections: an EventPresent for each that
+	// there is. They come to who asks for [Interest.Snapshot].
+	EventSnapshotBegins
+	EventPresent
+	EventSnapshotEnds
 )
 
 // DisconnectKind says how a connection ended; the numbers are those of the

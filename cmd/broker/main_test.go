@@ -32,6 +32,7 @@ var testPlugins = map[string]func() pluginapi.Plugin{
 	"authfile":     validator.Plugin,
 	"caller":       callerPlugin,
 	"interceptlog": interceptor.Plugin,
+	"presence":     presencePlugin,
 	"retainjson":   logfile.Plugin,
 	"retainnats":   bucket.Plugin,
 }

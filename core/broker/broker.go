@@ -80,6 +80,7 @@ func New(o Options) *Broker {
 	or(&b.sysEvery, 10*time.Second)
 	b.shared.maxKeys, b.shared.maxBytes = b.limits.SharedKeys, b.limits.SharedBytes
 	b.clients.init()
+	b.hooks.SetPresence(b.present)
 	return b
 }
 

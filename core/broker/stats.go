@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"iter"
 	"sync/atomic"
 	"time"
 
@@ -100,6 +101,26 @@ func (b *Broker) emit(cl *client, e *hook.Event) {
 		}
 	}
 	b.hooks.Emit(e)
+}
+
+// present tells observers who is connected; see [hook.Presence].
+func (b *Broker) present() iter.Seq[hook.Event] {
+	return func(yield func(hook.Event) bool) {
+		now := time.Now()
+		for _, cl := range b.clients.all() {
+			seq := cl.seq.Load() // whatever changes from here on has a larger number
+			info := cl.info.Load()
+			if cl.current() == nil || info == nil {
+				continue
+			}
+			e := hook.Event{
+				Kind: hook.Present, Time: now, Client: info, ClientID: cl.id, ConnectionID: info.ConnectionID, Seq: seq,
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // published tells of a message that was routed.

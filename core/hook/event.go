@@ -38,6 +38,12 @@ const (
 	RetainedCleared
 	WillSent
 	Refused
+	// SnapshotBegins says that what follows, up to SnapshotEnds, takes the
+	// place of what was known of connections; each that there is now is
+	// Present. Only those get them who ask for [Interest.Snapshot].
+	SnapshotBegins
+	Present
+	SnapshotEnds
 	NumEventKinds // one more than the last kind
 )
 

@@ -49,6 +49,7 @@ type Hooks struct {
 	validators   atomic.Pointer[[]*validatorStage]
 	interceptors atomic.Pointer[interceptorChain]
 	observers    atomic.Pointer[observerSet]
+	presence     atomic.Pointer[Presence] // nil: no snapshots
 
 	mu     sync.Mutex // serialises the setters
 	closed bool       // guarded by mu
@@ -105,7 +106,7 @@ func (h *Hooks) SetObservers(entries []ObserverEntry) {
 		return
 	}
 	old := h.observers.Load()
-	next := newObserverSet(entries, old)
+	next := newObserverSet(entries, old, &h.presence)
 	h.observers.Store(next)
 	old.stopAllBut(next)
 }

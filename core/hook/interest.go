@@ -32,6 +32,10 @@ type Interest struct {
 	// Events restricts PointEvent; empty means all.
 	Events []EventKind
 
+	// Snapshot asks at PointEvent to be told first who is connected, and again
+	// after events were lost.
+	Snapshot bool
+
 	// Origins restricts PointPublish; empty means all.
 	Origins []mqtt.Origin
 }

@@ -19,7 +19,7 @@ type observerSet struct {
 	taps []*tap
 }
 
-func newObserverSet(entries []ObserverEntry, old *observerSet) *observerSet {
+func newObserverSet(entries []ObserverEntry, old *observerSet, presence *atomic.Pointer[Presence]) *observerSet {
 	set := new(observerSet)
 	for _, e := range entries {
 		var t *tap
@@ -29,10 +29,11 @@ func newObserverSet(entries []ObserverEntry, old *observerSet) *observerSet {
 			}
 		}
 		if t == nil {
-			t = startTap(e)
+			t = startTap(e, presence)
 		}
 		f := newEventFilter(e.Interests)
 		t.filter.Store(f)
+		t.signal() // it may want a snapshot
 		set.mask |= f.mask
 		set.taps = append(set.taps, t)
 	}
@@ -74,6 +75,7 @@ func (h *Hooks) Emit(e *Event) {
 type eventFilter struct {
 	mask      uint32
 	interests []Interest
+	snapshot  bool
 }
 
 func newEventFilter(interests []Interest) *eventFilter {
@@ -84,6 +86,7 @@ func newEventFilter(interests []Interest) *eventFilter {
 		}
 		f.interests = append(f.interests, in)
 		f.mask |= in.eventMask()
+		f.snapshot = f.snapshot || in.Snapshot
 	}
 	if len(f.interests) == 0 {
 		f.interests = []Interest{{Point: PointEvent}}
@@ -125,6 +128,8 @@ type tap struct {
 	done   chan struct{} // closed when run has returned
 	cancel context.CancelFunc
 
+	snapshots snapshots
+
 	mu      sync.Mutex // guards the fields below
 	ring    []Event
 	head, n int
@@ -133,12 +138,16 @@ type tap struct {
 }
 
 // startTap makes a tap and the goroutine that empties it; stop ends both.
-func startTap(e ObserverEntry) *tap {
+func startTap(e ObserverEntry, presence *atomic.Pointer[Presence]) *tap {
 	if e.Queue <= 0 {
 		e.Queue = defaultObserverQueue
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &tap{entry: e, wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: cancel}
+	t.snapshots.presence = presence
+	if r, ok := e.Observer.(Renewable); ok {
+		r.OnRenew(t.signal)
+	}
 	go t.run(ctx)
 	return t
 }
@@ -185,9 +194,13 @@ func (t *tap) signal() {
 
 func (t *tap) run(ctx context.Context) {
 	defer close(t.done)
+	defer t.snapshots.stop()
 	batch := make([]Event, 0, observerBatch)
 	for range t.wake {
 		for {
+			if t.filter.Load().snapshot && t.snapshots.due(t.entry.Observer, t.signal) {
+				t.snapshots.tell(ctx, t.entry.Observer, batch[:0])
+			}
 			var dropped uint64
 			var closing bool
 			batch, dropped, closing = t.take(batch[:0])
@@ -199,6 +212,10 @@ func (t *tap) run(ctx context.Context) {
 			}
 			if dropped > 0 && t.entry.Dropped != nil {
 				t.entry.Dropped(dropped)
+			}
+			t.snapshots.gap = t.snapshots.gap || dropped > 0
+			if batch = t.snapshots.sift(batch); len(batch) == 0 && dropped == 0 {
+				continue
 			}
 			t.entry.Observer.Observe(WithInHand(ctx, NewInHand(mostHops(batch))), batch, dropped)
 			clear(batch)

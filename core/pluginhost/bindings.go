@@ -94,7 +94,7 @@ func sameInterests(a, b []hook.Interest) bool { return slices.EqualFunc(a, b, sa
 
 func sameInterest(a, b hook.Interest) bool {
 	return a.Point == b.Point && a.Payload == b.Payload && a.HeadSize == b.HeadSize &&
-		a.MayChange == b.MayChange && a.BeforeAuthorization == b.BeforeAuthorization && a.ExemptChanges == b.ExemptChanges &&
+		a.MayChange == b.MayChange && a.BeforeAuthorization == b.BeforeAuthorization && a.ExemptChanges == b.ExemptChanges && a.Snapshot == b.Snapshot &&
 		slices.Equal(a.Filters, b.Filters) && slices.Equal(a.Events, b.Events) && slices.Equal(a.Origins, b.Origins)
 }
 

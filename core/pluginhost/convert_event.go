@@ -37,7 +37,7 @@ func appendEvent(dst []byte, e *hook.Event, plan *payloadPlan) []byte {
 func aboutClient(k hook.EventKind) bool {
 	switch k {
 	case hook.Connected, hook.Disconnected, hook.SessionCreated, hook.SessionResumed,
-		hook.SessionTakenOver, hook.SessionExpired, hook.Refused:
+		hook.SessionTakenOver, hook.SessionExpired, hook.Refused, hook.Present:
 		return true
 	default:
 		return false

@@ -44,6 +44,7 @@ func interestFromProto(point hook.Point, p *pluginv1.HookInterest) (hook.Interes
 		HeadSize:            int(min(p.PayloadHeadBytes, maxPayload)),
 		BeforeAuthorization: p.BeforeAuthorization,
 		ExemptChanges:       p.ExemptChanges,
+		Snapshot:            p.Snapshot,
 	}
 	for _, f := range in.Filters {
 		if err := legalFilter(f); err != nil {

@@ -30,13 +30,34 @@ type observerFacade struct {
 	set    *facades
 	adrift atomic.Uint64 // events lost with streams, not yet in the books
 
+	renewed atomic.Pointer[func()] // told of another generation; nil: nobody
+
 	// The fields below belong to the goroutine that calls Observe.
 	untold  uint64 // lost events that the plugin was not told of
 	failing bool
 	last    *binding // that was told last
 }
 
-var _ hook.Observer = (*observerFacade)(nil)
+var (
+	_ hook.Observer  = (*observerFacade)(nil)
+	_ hook.Renewable = (*observerFacade)(nil)
+)
+
+// Generation implements [hook.Generational].
+func (f *observerFacade) Generation() uint64 { return f.set.generation() }
+
+// Lost implements [hook.Renewable].
+func (f *observerFacade) Lost() uint64 { return f.set.observes.lost.Load() + f.adrift.Load() }
+
+// OnRenew implements [hook.Renewable].
+func (f *observerFacade) OnRenew(renewed func()) { f.renewed.Store(&renewed) }
+
+// renew tells whoever wants to know that another binding is current.
+func (f *observerFacade) renew() {
+	if tell := f.renewed.Load(); tell != nil {
+		(*tell)()
+	}
+}
 
 // observeStats counts what an observer was told.
 type observeStats struct {

@@ -181,6 +181,7 @@ func (s *slot) change(t tenancy) {
 	t.changed = make(chan struct{})
 	old := s.state.Swap(&t)
 	close(old.changed)
+	s.facades.observer.renew()
 }
 
 // absent says why a slot has no instance.

@@ -61,6 +61,14 @@ const (
 	EventKind_EVENT_KIND_WILL_SENT EventKind = 16
 	// A client was refused; see reason_code.
 	EventKind_EVENT_KIND_REFUSED EventKind = 17
+	// What follows, up to EVENT_KIND_SNAPSHOT_ENDS, takes the place of what was
+	// known of connections. Only for an interest that asks for a snapshot.
+	EventKind_EVENT_KIND_SNAPSHOT_BEGINS EventKind = 18
+	// A client is connected; seq is that of its latest event. Comings and goings
+	// that a snapshot had seen are not told after it.
+	EventKind_EVENT_KIND_PRESENT EventKind = 19
+	// The snapshot is complete.
+	EventKind_EVENT_KIND_SNAPSHOT_ENDS EventKind = 20
 )
 
 // Enum value maps for EventKind.
@@ -84,6 +92,9 @@ var (
 		15: "EVENT_KIND_RETAINED_CLEARED",
 		16: "EVENT_KIND_WILL_SENT",
 		17: "EVENT_KIND_REFUSED",
+		18: "EVENT_KIND_SNAPSHOT_BEGINS",
+		19: "EVENT_KIND_PRESENT",
+		20: "EVENT_KIND_SNAPSHOT_ENDS",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":        0,
@@ -104,6 +115,9 @@ var (
 		"EVENT_KIND_RETAINED_CLEARED":   15,
 		"EVENT_KIND_WILL_SENT":          16,
 		"EVENT_KIND_REFUSED":            17,
+		"EVENT_KIND_SNAPSHOT_BEGINS":    18,
+		"EVENT_KIND_PRESENT":            19,
+		"EVENT_KIND_SNAPSHOT_ENDS":      20,
 	}
 )
 
@@ -564,7 +578,7 @@ const file_gatehouse_plugin_v1_observer_proto_rawDesc = "" +
 	"\x06events\x18\x01 \x03(\v2\x1a.gatehouse.plugin.v1.EventR\x06events\x12\x18\n" +
 	"\adropped\x18\x02 \x01(\x04R\adropped\"1\n" +
 	"\x15ObserveStreamResponse\x12\x18\n" +
-	"\abatches\x18\x01 \x01(\x04R\abatches*\x93\x04\n" +
+	"\abatches\x18\x01 \x01(\x04R\abatches*\xe9\x04\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14EVENT_KIND_CONNECTED\x10\x01\x12\x1b\n" +
@@ -584,7 +598,10 @@ const file_gatehouse_plugin_v1_observer_proto_rawDesc = "" +
 	"\x1bEVENT_KIND_RETAINED_CHANGED\x10\x0e\x12\x1f\n" +
 	"\x1bEVENT_KIND_RETAINED_CLEARED\x10\x0f\x12\x18\n" +
 	"\x14EVENT_KIND_WILL_SENT\x10\x10\x12\x16\n" +
-	"\x12EVENT_KIND_REFUSED\x10\x11*\xa3\x01\n" +
+	"\x12EVENT_KIND_REFUSED\x10\x11\x12\x1e\n" +
+	"\x1aEVENT_KIND_SNAPSHOT_BEGINS\x10\x12\x12\x16\n" +
+	"\x12EVENT_KIND_PRESENT\x10\x13\x12\x1c\n" +
+	"\x18EVENT_KIND_SNAPSHOT_ENDS\x10\x14*\xa3\x01\n" +
 	"\x0eDisconnectKind\x12\x1f\n" +
 	"\x1bDISCONNECT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16DISCONNECT_KIND_CLIENT\x10\x01\x12\x18\n" +

@@ -520,6 +520,9 @@ type HookInterest struct {
 	// client's grants again. Only honoured where the broker's configuration
 	// allows it to this plugin.
 	ExemptChanges bool `protobuf:"varint,9,opt,name=exempt_changes,json=exemptChanges,proto3" json:"exempt_changes,omitempty"`
+	// For HOOK_EVENT: be told first who is connected, and again after events were
+	// lost; see EVENT_KIND_SNAPSHOT_BEGINS.
+	Snapshot      bool `protobuf:"varint,10,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -613,6 +616,13 @@ func (x *HookInterest) GetOrigins() []Origin {
 func (x *HookInterest) GetExemptChanges() bool {
 	if x != nil {
 		return x.ExemptChanges
+	}
+	return false
+}
+
+func (x *HookInterest) GetSnapshot() bool {
+	if x != nil {
+		return x.Snapshot
 	}
 	return false
 }
@@ -1474,7 +1484,7 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"Diagnostic\x129\n" +
 	"\bseverity\x18\x01 \x01(\x0e2\x1d.gatehouse.plugin.v1.SeverityR\bseverity\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
-	"\x04path\x18\x03 \x01(\tR\x04path\"\xd0\x03\n" +
+	"\x04path\x18\x03 \x01(\tR\x04path\"\xec\x03\n" +
 	"\fHookInterest\x12-\n" +
 	"\x04hook\x18\x01 \x01(\x0e2\x19.gatehouse.plugin.v1.HookR\x04hook\x12#\n" +
 	"\rtopic_filters\x18\x02 \x03(\tR\ftopicFilters\x12:\n" +
@@ -1485,7 +1495,9 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x14before_authorization\x18\x06 \x01(\bR\x13beforeAuthorization\x126\n" +
 	"\x06events\x18\a \x03(\x0e2\x1e.gatehouse.plugin.v1.EventKindR\x06events\x125\n" +
 	"\aorigins\x18\b \x03(\x0e2\x1b.gatehouse.plugin.v1.OriginR\aorigins\x12%\n" +
-	"\x0eexempt_changes\x18\t \x01(\bR\rexemptChanges\"\x95\x02\n" +
+	"\x0eexempt_changes\x18\t \x01(\bR\rexemptChanges\x12\x1a\n" +
+	"\bsnapshot\x18\n" +
+	" \x01(\bR\bsnapshot\"\x95\x02\n" +
 	"\fCapabilities\x12)\n" +
 	"\x10intercept_stream\x18\x01 \x01(\bR\x0finterceptStream\x12\x1e\n" +
 	"\n" +
