@@ -265,6 +265,14 @@ func TestTwoStores(t *testing.T) {
 		t.Error("the other store was not chosen")
 	}
 
+	less := newTestHost(t, func(o *Options) {
+		o.PluginDir, o.Plugins = th.dir, []Config{{Name: "b", Enabled: new(bool)}}
+	})
+	less.mustStart(t)
+	if _, err := less.Store("b"); err == nil || !strings.Contains(err.Error(), "plugin b is disabled") {
+		t.Errorf("a store that is disabled: %v", err)
+	}
+
 	both := newTestHost(t, func(o *Options) { o.PluginDir = th.dir })
 	if _, err := both.Start(context.Background()); err == nil || !strings.Contains(err.Error(), "plugins a, b are all stores") {
 		t.Errorf("error is %v", err)

@@ -91,14 +91,17 @@ func (h *Host) spare(name string) bool {
 }
 
 func (h *Host) findStore(name string) (*supervisor, error) {
-	for _, m := range h.list() {
-		if m.Name != name || !m.takesPart() {
-			continue
-		}
-		if services, _ := m.supervisor.services(); !services.store {
-			return nil, fmt.Errorf("plugin %s is no store for retained messages", name)
-		}
-		return m.supervisor, nil
+	m := h.find(name)
+	switch {
+	case m == nil:
+		return nil, fmt.Errorf("there is no plugin %s; it has to be in the configuration or the plugin directory", name)
+	case !m.employed():
+		return nil, fmt.Errorf("plugin %s is disabled; \"broker plugin enable %[1]s\" starts it", name)
+	case !m.takesPart():
+		return nil, fmt.Errorf("plugin %s has not started yet; \"broker plugin info %[1]s\" tells why", name)
 	}
-	return nil, fmt.Errorf("there is no plugin %s; it has to be in the configuration or the plugin directory, and enabled", name)
+	if services, _ := m.supervisor.services(); !services.store {
+		return nil, fmt.Errorf("plugin %s is no store for retained messages", name)
+	}
+	return m.supervisor, nil
 }
