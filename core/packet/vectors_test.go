@@ -109,8 +109,8 @@ var publishVectors = []vector{
 		}}),
 	},
 	{
-		name: "publish 5 with an empty content type, which is as good as none", v: mqtt.V5, alias: true,
-		wire: `30 ( "a" ( 03 0000 ) )`, p: publish(mqtt.Message{Topic: "a"}),
+		name: "publish 5 with an empty content type", v: mqtt.V5, wire: `30 ( "a" ( 03 0000 ) )`,
+		p: publish(mqtt.Message{Topic: "a", Properties: &mqtt.Properties{EmptyContentType: true}}),
 	},
 	{
 		name: "publish 5 from a server", v: mqtt.V5, server: true, wire: `30 ( "a" ( 0b 01 0b ffffff7f 0b 8001 ) 'x' )`,
