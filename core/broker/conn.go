@@ -45,6 +45,7 @@ type conn struct {
 	arrived tally     // of that; reader only
 	pace    pace      // of the client's publishes; reader only
 	run     run       // publishes of one read; reader only
+	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only
 
 	inHand hook.InHand // what the reader asks hooks about

@@ -40,8 +40,11 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 		return r.stop(c, code, "topic alias is not valid")
 	}
 	p.Message.Topic = name
-	if wrong := c.b.checkTopic(name); wrong != "" {
-		return r.stop(c, mqtt.TopicNameInvalid, wrong)
+	if name != c.checked { // publishers repeat themselves
+		if wrong := c.b.checkTopic(name); wrong != "" {
+			return r.stop(c, mqtt.TopicNameInvalid, wrong)
+		}
+		c.checked = name
 	}
 	if wrong := checkResponseTopic(p.Message.Properties); wrong != "" {
 		return r.stop(c, mqtt.TopicNameInvalid, wrong)
