@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -133,7 +134,7 @@ func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 	}
 	var out []peer.Broker
 	for _, b := range all {
-		if s.brokers != "" && !listed(s.brokers, b.name) {
+		if s.brokers != "" && !slices.Contains(strings.Split(s.brokers, ","), b.name) {
 			continue
 		}
 		made, err := b.make()
@@ -168,23 +169,8 @@ func bind() bool {
 	return missing == nil && unix.SchedSetaffinity(0, &set) == nil
 }
 
-func listed(list, name string) bool {
-	for item := range strings.SplitSeq(list, ",") {
-		if item == name {
-			return true
-		}
-	}
-	return false
-}
-
+// chosen reports whether a name begins with one of the prefixes, separated by
+// commas; every name does if there are none.
 func chosen(prefixes, name string) bool {
-	if prefixes == "" {
-		return true
-	}
-	for p := range strings.SplitSeq(prefixes, ",") {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(strings.Split(prefixes, ","), func(p string) bool { return strings.HasPrefix(name, p) })
 }

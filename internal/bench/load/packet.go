@@ -8,14 +8,13 @@ import (
 
 // Packet types, as the first half of the first byte.
 const (
-	connack  = 2
-	publish  = 3
-	puback   = 4
-	pubrec   = 5
-	pubrel   = 6
-	pubcomp  = 7
-	suback   = 9
-	unsuback = 11
+	connack = 2
+	publish = 3
+	puback  = 4
+	pubrec  = 5
+	pubrel  = 6
+	pubcomp = 7
+	suback  = 9
 )
 
 // Packet is a packet that arrived.

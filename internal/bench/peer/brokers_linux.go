@@ -41,7 +41,6 @@ func (p Programs) Gatehouse(name, config string, plugins ...string) (Broker, err
 		config += fmt.Sprintf("  %s:\n    path: %s\n    required: true\n", plugin, path)
 	}
 	return Broker{Name: name, Command: func(dir string, addr netip.AddrPort) ([]string, error) {
-		// The directory of sockets has a short path, whatever TMPDIR is.
 		file, err := write(dir, "broker.yaml", fmt.Sprintf("data_dir: %s/data\nrun_dir: %s/run\nlog: {level: warn}\n", dir, dir), config)
 		return []string{program, "serve", "--config", file, "--listen", "tcp://" + addr.String()}, err
 	}}, nil
