@@ -56,7 +56,7 @@ func (h *Hooks) Authenticates(method string) bool {
 func (h *Hooks) Authenticate(ctx context.Context, c *Connect, x Exchange) *Admission {
 	ctx, cancel := context.WithTimeout(ctx, authenticateTimeout)
 	defer cancel()
-	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) {
+	return h.decide(ctx, c, func(s *validatorStage) answer {
 		if a, ok := s.Validator.(Authenticator); ok && a.Authenticates(c.AuthMethod) {
 			return s.authenticate(ctx, a, c, x)
 		}
@@ -66,22 +66,25 @@ func (h *Hooks) Authenticate(ctx context.Context, c *Connect, x Exchange) *Admis
 
 // authenticate takes one validator through an exchange. It is not repeated: the
 // client cannot be asked the same again.
-func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *Connect, x Exchange) (*Decision, error) {
+func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *Connect, x Exchange) answer {
 	pc := &s.Counters.points[PointConnect]
+	t := timing{began: time.Now(), attempts: 1}
 	d, err := a.Authenticate(ctx, c, x)
+	t.took = time.Since(t.began) // not the plugin's alone, so that it is in no histogram
+	t.waited = t.took
 	if err == nil {
 		err = d.check()
 	}
 	if err != nil {
 		pc.failed.Add(1)
-		return nil, fmt.Errorf("validator %s: %w", s.Name, err)
+		return answer{err: fmt.Errorf("validator %s: %w", s.Name, err), exchange: true, timing: t}
 	}
 	pc.decided.Add(1)
-	return d, nil
+	return answer{decision: d, exchange: true, timing: t}
 }
 
 // decide asks the validators in order, by way of ask.
-func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage) (*Decision, error)) *Admission {
+func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage) answer) *Admission {
 	adm := &Admission{Username: c.Username}
 	stages := *h.validators.Load()
 	if len(stages) == 0 {
@@ -89,7 +92,11 @@ func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage
 	}
 	allowed, asked := false, 0
 	for _, s := range stages {
-		d, err := ask(s)
+		a := ask(s)
+		if watchers := h.watch.Of(s.Name, PointConnect); watchers != nil {
+			s.watched(watchers, c, &a)
+		}
+		d, err := a.decision, a.err
 		if err != nil {
 			if !s.applyPolicy(adm, err) {
 				h.log.LogAttrs(ctx, slog.LevelWarn, "validator could not decide",

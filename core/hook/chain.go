@@ -87,7 +87,7 @@ func (h *Hooks) InterceptsAny(phase Phase) bool {
 func (h *Hooks) Intercept(ctx context.Context, phase Phase, b *Batch) {
 	for _, s := range h.interceptors.Load().stages[phase][b.Point] {
 		if sub := s.selectCalls(b); len(sub.Calls) > 0 {
-			s.run(ctx, h.log, sub)
+			s.run(ctx, h, sub)
 		}
 	}
 }
@@ -175,44 +175,72 @@ func (in *Interest) wantsFilter(filter string) bool {
 }
 
 // run makes one call under the stage's policy and checks what came of it.
-func (s *interceptorStage) run(ctx context.Context, log *slog.Logger, b *Batch) {
+func (s *interceptorStage) run(ctx context.Context, h *Hooks, b *Batch) {
 	pc := &s.Counters.points[b.Point]
 	var arr [16]original
 	before := remember(arr[:0], b)
-	err := s.attempt(ctx, pc, b, before)
+	watchers := h.watch.Of(s.Name, b.Point)
+	t, err := s.attempt(ctx, pc, b, before)
 	if err != nil {
 		s.applyPolicy(pc, b)
-		log.LogAttrs(ctx, slog.LevelDebug, "interceptor could not decide",
+		h.log.LogAttrs(ctx, slog.LevelDebug, "interceptor could not decide",
 			slog.String("plugin", s.Name), slog.String("hook", b.Point.String()),
 			slog.Int("calls", len(b.Calls)), slog.Any("error", err))
+		if watchers != nil {
+			s.watched(watchers, &t, b, before, nil, err)
+		}
 		return
 	}
 	pc.decided.Add(uint64(len(b.Calls)))
+	var undeclared []Field
+	if watchers != nil {
+		undeclared = make([]Field, len(b.Calls))
+	}
+	var outcomes [numOutcomes]uint64
 	for i, c := range b.Calls {
-		if c.Verdict.Action != Pass {
-			before[i].restore(c) // what goes no further is told as it was
-			c.Verdict.By = s.Name
-		} else if changed := before[i].changed(c); changed != 0 {
-			may, exempt := s.mayChange(b, &before[i])
-			if b.Point != PointUnsubscribe && may.covers(changed) {
-				if !exempt {
-					c.ToAuthorize |= changed & fieldAuthorized
-				}
-				continue
-			}
-			before[i].restore(c)
-			pc.violations.Add(1)
-			c.Verdict = CallVerdict{
-				Action: Refuse, Code: mqtt.ImplementationSpecificError,
-				Reason: "a plugin made a change that it may not make", By: s.Name, Failed: true,
-			}
+		outcome, wrong := s.hold(pc, b, c, &before[i])
+		outcomes[outcome]++
+		if wrong != 0 && watchers != nil {
+			undeclared[i] = wrong
 		}
 	}
+	pc.tookAll(t.took, &outcomes)
+	if watchers != nil {
+		s.watched(watchers, &t, b, before, undeclared, nil)
+	}
+}
+
+// hold holds a call that was decided against what may be changed, and returns
+// how it ended and which changes were undone.
+func (s *interceptorStage) hold(pc *pointCounters, b *Batch, c *Call, before *original) (o Outcome, undeclared Field) {
+	if c.Verdict.Action != Pass {
+		before.restore(c) // what goes no further is told as it was
+		c.Verdict.By = s.Name
+		return outcomeOf[c.Verdict.Action], 0
+	}
+	changed := before.changed(c)
+	if changed == 0 {
+		return OutcomePass, 0
+	}
+	may, exempt := s.mayChange(b, before)
+	if b.Point != PointUnsubscribe && may.covers(changed) {
+		if !exempt {
+			c.ToAuthorize |= changed & fieldAuthorized
+		}
+		return OutcomeChange, 0
+	}
+	before.restore(c)
+	pc.violations.Add(1)
+	c.Verdict = CallVerdict{
+		Action: Refuse, Code: mqtt.ImplementationSpecificError,
+		Reason: "a plugin made a change that it may not make", By: s.Name, Failed: true,
+	}
+	return OutcomeFailed, changed &^ may
 }
 
 // attempt calls the interceptor, holding within the bound on held bytes. What a
 // failed call left behind is undone before the next.
-func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Batch, before []original) error {
+func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Batch, before []original) (timing, error) {
 	policy := s.onError()
 	var size int64
 	if policy == OnErrorHold {

@@ -15,6 +15,7 @@ type pointCounters struct {
 	running atomic.Int64
 	breaker breaker
 	policy  [OnErrorDisconnect + 1]atomic.Uint64
+	took    [numOutcomes]histogram
 }
 
 // PointCount is a reading of the counters at one [Point].

@@ -34,7 +34,8 @@ type ObserverEntry struct {
 	Observer  Observer
 	Interests []Interest // those at PointEvent count; none means everything
 	// Queue bounds the events that wait for it. Zero means 8,192.
-	Queue int
+	Queue    int
+	Counters *Counters // nil: how long it takes is not counted
 	// Dropped, if not nil, is told of lost events; it must not block.
 	Dropped func(n uint64)
 }
@@ -44,7 +45,8 @@ type ObserverEntry struct {
 // end on the chain on which they began. All methods may be called from many
 // goroutines.
 type Hooks struct {
-	log *slog.Logger
+	log   *slog.Logger
+	watch Watch
 
 	validators   atomic.Pointer[[]*validatorStage]
 	interceptors atomic.Pointer[interceptorChain]
@@ -67,6 +69,9 @@ func NewHooks(log *slog.Logger) *Hooks {
 	h.observers.Store(&observerSet{})
 	return h
 }
+
+// Watch is where calls can be watched.
+func (h *Hooks) Watch() *Watch { return &h.watch }
 
 // SetValidators replaces the validators. They are asked in order. What was kept
 // of the decisions of one that stays, recognised by its name and its Counters,
@@ -106,7 +111,7 @@ func (h *Hooks) SetObservers(entries []ObserverEntry) {
 		return
 	}
 	old := h.observers.Load()
-	next := newObserverSet(entries, old, &h.presence)
+	next := newObserverSet(entries, old, h)
 	h.observers.Store(next)
 	old.stopAllBut(next)
 }

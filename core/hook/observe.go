@@ -2,6 +2,7 @@ package hook
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,7 +20,7 @@ type observerSet struct {
 	taps []*tap
 }
 
-func newObserverSet(entries []ObserverEntry, old *observerSet, presence *atomic.Pointer[Presence]) *observerSet {
+func newObserverSet(entries []ObserverEntry, old *observerSet, h *Hooks) *observerSet {
 	set := new(observerSet)
 	for _, e := range entries {
 		var t *tap
@@ -29,7 +30,7 @@ func newObserverSet(entries []ObserverEntry, old *observerSet, presence *atomic.
 			}
 		}
 		if t == nil {
-			t = startTap(e, presence)
+			t = startTap(e, h)
 		}
 		f := newEventFilter(e.Interests)
 		t.filter.Store(f)
@@ -122,6 +123,7 @@ func (f *eventFilter) wants(e *Event) bool {
 // tap is one observer with its bounded ring and the goroutine that empties it.
 type tap struct {
 	entry  ObserverEntry
+	watch  *Watch
 	filter atomic.Pointer[eventFilter]
 
 	wake   chan struct{} // holds one token while there is something to do
@@ -138,13 +140,14 @@ type tap struct {
 }
 
 // startTap makes a tap and the goroutine that empties it; stop ends both.
-func startTap(e ObserverEntry, presence *atomic.Pointer[Presence]) *tap {
+func startTap(e ObserverEntry, h *Hooks) *tap {
 	if e.Queue <= 0 {
 		e.Queue = defaultObserverQueue
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &tap{entry: e, wake: make(chan struct{}, 1), done: make(chan struct{}), cancel: cancel}
-	t.snapshots.presence = presence
+	t.watch = &h.watch
+	t.snapshots.presence = &h.presence
 	if r, ok := e.Observer.(Renewable); ok {
 		r.OnRenew(t.signal)
 	}
@@ -217,9 +220,25 @@ func (t *tap) run(ctx context.Context) {
 			if batch = t.snapshots.sift(batch); len(batch) == 0 && dropped == 0 {
 				continue
 			}
-			t.entry.Observer.Observe(WithInHand(ctx, NewInHand(mostHops(batch))), batch, dropped)
+			t.observe(ctx, batch, dropped)
 			clear(batch)
 		}
+	}
+}
+
+// observe tells the observer.
+func (t *tap) observe(ctx context.Context, batch []Event, dropped uint64) {
+	took := timing{began: time.Now(), attempts: 1}
+	t.entry.Observer.Observe(WithInHand(ctx, NewInHand(mostHops(batch))), batch, dropped)
+	took.took = time.Since(took.began)
+	took.waited = took.took
+	if t.entry.Counters != nil && len(batch) > 0 {
+		t.entry.Counters.Took(PointEvent, OutcomePass, took.took, len(batch))
+	}
+	if watchers := t.watch.Of(t.entry.Name, PointEvent); watchers != nil {
+		r := took.report(t.entry.Name, PointEvent, nil, OnErrorDefault)
+		r.Events, r.Dropped = slices.Clone(batch), dropped
+		watchers.Tell(r)
 	}
 }
 

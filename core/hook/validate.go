@@ -71,19 +71,19 @@ func newValidatorStage(e ValidatorEntry) *validatorStage {
 // A decision that its validator lets be kept may be an earlier one about the
 // same CONNECT, or be shared by clients who connect at the same time.
 func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
-	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) { return s.validate(ctx, c) })
+	return h.decide(ctx, c, func(s *validatorStage) answer { return s.validate(ctx, c) })
 }
 
 // Revalidate is [Hooks.Validate] for a client that is connected: every
 // validator decides anew, and that is what is kept from now on.
 func (h *Hooks) Revalidate(ctx context.Context, c *Connect) *Admission {
-	return h.decide(ctx, c, func(s *validatorStage) (*Decision, error) {
+	return h.decide(ctx, c, func(s *validatorStage) answer {
 		g := generation(s.Validator)
-		d, err := s.call(ctx, func(ctx context.Context) (*Decision, error) { return s.ask(ctx, c) })
-		if err == nil {
-			s.keep.renew(c, g, d)
+		a := s.call(ctx, func(ctx context.Context) (*Decision, error) { return s.ask(ctx, c) })
+		if a.err == nil {
+			s.keep.renew(c, g, a.decision)
 		}
-		return d, err
+		return a
 	})
 }
 
@@ -141,12 +141,21 @@ func (a *Admission) merge(d *Decision) {
 	}
 }
 
+// answer is what one validator said.
+type answer struct {
+	decision *Decision
+	err      error
+	kept     bool // decision is one that was kept
+	exchange bool // it took an exchange with the client
+	timing   timing
+}
+
 // validate returns a decision that was kept, or asks for one.
-func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, error) {
+func (s *validatorStage) validate(ctx context.Context, c *Connect) answer {
 	g := generation(s.Validator)
 	if d := s.keep.find(c, g); d != nil {
 		s.Counters.points[PointConnect].kept.Add(1)
-		return d, nil
+		return answer{decision: d, kept: true, timing: timing{began: time.Now()}}
 	}
 	return s.call(ctx, func(ctx context.Context) (*Decision, error) {
 		return s.keep.ask(ctx, c, g, func() (*Decision, error) { return s.ask(ctx, c) })
@@ -154,17 +163,19 @@ func (s *validatorStage) validate(ctx context.Context, c *Connect) (*Decision, e
 }
 
 // call asks under the stage's policy, with holding.
-func (s *validatorStage) call(ctx context.Context, ask func(context.Context) (*Decision, error)) (d *Decision, err error) {
+func (s *validatorStage) call(ctx context.Context, ask func(context.Context) (*Decision, error)) (a answer) {
 	pc := &s.Counters.points[PointConnect]
-	err = s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) error {
-		d, err = ask(ctx)
+	a.timing, a.err = s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) (err error) {
+		a.decision, err = ask(ctx)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("validator %s: %w", s.Name, err)
+	if a.err != nil {
+		a.decision, a.err = nil, fmt.Errorf("validator %s: %w", s.Name, a.err)
+		return a
 	}
 	pc.decided.Add(1)
-	return d, nil
+	pc.took[a.decision.outcome()].add(a.timing.took, 1)
+	return a
 }
 
 // ask makes one call.
@@ -209,40 +220,55 @@ func (s *validatorStage) applyPolicy(adm *Admission, err error) (goOn bool) {
 // calls are held, as often as the hook can be called again within HoldFor. A
 // hook that is being replaced holds calls under any policy. hook is asked
 // whether it is a [Waiter] and [Generational].
-func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) error {
+func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) (t timing, err error) {
 	if p.Timeout != 0 {
 		timeout = p.Timeout
 	}
+	t.began = time.Now()
+	began := t.began
 	var holdUntil time.Time
 	for {
 		g := generation(hook)
 		if !pc.breaker.admit(g) {
 			pc.rejected.Add(1)
-			return ErrOpen
+			return t, ErrOpen
 		}
 		pc.running.Add(1)
+		t.attempts++
 		err := callWithin(ctx, timeout, f)
+		now := time.Now()
+		t.took, t.waited = now.Sub(began), now.Sub(t.began)
 		pc.running.Add(-1)
 		pc.breaker.report(ctx, p, g, err)
 		if err == nil {
-			return nil
+			return t, nil
 		}
-		pc.failed.Add(1)
-		if errors.Is(err, ErrTimeout) {
-			pc.timeouts.Add(1)
-		}
+		pc.fail(err, t.took)
 		holds := onError == OnErrorHold || errors.Is(err, ErrPaused)
 		if !holds || ctx.Err() != nil || !p.mayRepeat(err) {
-			return err
+			return t, err
 		}
 		if holdUntil.IsZero() {
 			pc.policy[OnErrorHold].Add(1)
 			holdUntil = time.Now().Add(p.holdFor())
 		}
 		if !waitReady(ctx, hook, holdUntil) {
-			return err
+			t.waited = time.Since(t.began)
+			return t, err
 		}
+		began = time.Now()
 	}
+}
+
+// fail counts an attempt that decided nothing.
+func (pc *pointCounters) fail(err error, took time.Duration) {
+	pc.failed.Add(1)
+	if errors.Is(err, ErrTimeout) {
+		pc.timeouts.Add(1)
+		pc.took[OutcomeTimeout].add(took, 1)
+		return
+	}
+	pc.took[OutcomeFailed].add(took, 1)
 }
 
 func callWithin(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {

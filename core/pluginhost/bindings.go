@@ -36,7 +36,7 @@ func (h *Host) bindings(without *supervisor) Bindings {
 		if services.observer && s.latestInit() != nil {
 			b.Observers = append(b.Observers, hook.ObserverEntry{
 				Name: entry.Name, Observer: s.slot.facades.observer,
-				Interests: interests(s.latestInterest()), Queue: entry.Observer.Queue,
+				Interests: interests(s.latestInterest()), Queue: entry.Observer.Queue, Counters: s.otherCalls,
 			})
 		}
 	}

@@ -99,6 +99,9 @@ type Options struct {
 	// LogLevel is the level that plugins are asked to log at: "trace",
 	// "debug", "info", "warn" or "error". Empty means "info".
 	LogLevel string
+	// Watch is where calls of the store can be watched, as those of hooks are by
+	// hook.Hooks. Nil means nowhere.
+	Watch *hook.Watch
 	// OnChange is told whenever what is served differs from what Start
 	// returned or OnChange was told last. It is called from one goroutine, not
 	// after Stop has returned. Nil means that nobody wants to know.

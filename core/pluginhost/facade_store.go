@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -29,6 +30,9 @@ const maxApplyBytes = 3 << 20
 type storeFacade struct {
 	set   *facades
 	limit atomic.Int64 // MaxMessageBytes, as the plugin told last
+
+	calls *hook.Counters // nil: not counted
+	watch *hook.Watch    // nil: nobody watches
 }
 
 var (
@@ -152,13 +156,38 @@ func (f *storeFacade) Apply(ctx context.Context, changes []retain.Change) error 
 		}
 	}
 	for len(changes) > 0 {
+		began := time.Now()
 		n, err := f.apply(ctx, changes)
+		f.told(began, n, err)
 		if err != nil {
 			return f.named(err)
 		}
 		changes = changes[n:]
 	}
 	return nil
+}
+
+// told counts one call with n changes, and tells those who watch.
+func (f *storeFacade) told(began time.Time, n int, err error) {
+	took := time.Since(began)
+	if f.calls != nil {
+		switch {
+		case errors.Is(err, hook.ErrTimeout):
+			f.calls.Took(hook.PointRetain, hook.OutcomeTimeout, took, 1)
+		case err != nil:
+			f.calls.Took(hook.PointRetain, hook.OutcomeFailed, took, 1)
+		default:
+			f.calls.Took(hook.PointRetain, hook.OutcomePass, took, n)
+		}
+	}
+	if f.watch == nil {
+		return
+	}
+	if watchers := f.watch.Of(f.set.slot.name, hook.PointRetain); watchers != nil {
+		watchers.Tell(&hook.Report{
+			Hook: f.set.slot.name, Point: hook.PointRetain, Began: began, Took: took, Waited: took, Attempts: 1, Changes: n, Err: err,
+		})
+	}
 }
 
 // apply makes one call with as many of the changes as fit, and returns how many.

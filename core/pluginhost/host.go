@@ -126,7 +126,7 @@ func (h *Host) prepare(ctx context.Context) (life context.Context) {
 	l := &launcher{
 		dirs: h.dirs, guard: h.guard, pins: newPins(&h.options, h.log), dataDir: h.options.DataDir,
 		version: h.options.Version, logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
-		api: &h.api,
+		api: &h.api, watch: h.options.Watch,
 	}
 	changed := func() {
 		select {

@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/go-plugin"
 	"github.com/hashicorp/go-plugin/runner"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
@@ -33,6 +34,7 @@ type launcher struct {
 	now      func() time.Time
 	timing   timing
 	api      *atomic.Pointer[ServerAPI]
+	watch    *hook.Watch
 }
 
 // launch starts or attaches a plugin and makes it ready. When it fails,

@@ -149,6 +149,7 @@ func (m *member) status() Status {
 	out.Required = s.required()
 	out.Traffic = Traffic(s.slot.facades.stats())
 	out.Calls = append(s.validatorCalls.Read(), s.interceptorCalls.Read()...)
+	out.Latencies = slices.Concat(s.validatorCalls.Latencies(), s.interceptorCalls.Latencies(), s.otherCalls.Latencies())
 	return out
 }
 

@@ -80,6 +80,7 @@ type Status struct {
 	Validator   hook.Policy // as configured; zero fields mean the hook's defaults
 	Interceptor hook.Policy
 	Calls       []hook.PointCount // what became of its calls
+	Latencies   []hook.Latency    // how long they took, by hook and outcome
 	Traffic     Traffic
 }
 

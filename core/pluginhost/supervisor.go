@@ -33,6 +33,7 @@ type supervisor struct {
 
 	validatorCalls   *hook.Counters
 	interceptorCalls *hook.Counters
+	otherCalls       *hook.Counters // of the observer and the store
 
 	orders   chan order
 	owed     []chan<- error // who wait for the outcome of the next start
@@ -70,10 +71,12 @@ func newSupervisor(f found, l *launcher, log *slog.Logger, changed func(), publi
 
 		validatorCalls:   new(hook.Counters),
 		interceptorCalls: new(hook.Counters),
+		otherCalls:       new(hook.Counters),
 		orders:           make(chan order),
 		settled:          make(chan struct{}),
 		over:             make(chan struct{}),
 	}
+	s.slot.facades.store.calls, s.slot.facades.store.watch = s.otherCalls, l.watch
 	s.record = newRecord(f, l.now, changed)
 	s.settle = sync.OnceFunc(func() { close(s.settled) })
 	s.retry = s.newBackoff()
