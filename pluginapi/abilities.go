@@ -92,6 +92,7 @@ func (p *Plugin) capabilities(a abilities) *pluginv1.Capabilities {
 		Snapshot:               a.snapshot,
 		EnhancedAuthentication: a.authenticate,
 		Exclusive:              p.Exclusive,
+		CompleteInterest:       p.CompleteInterest,
 	}
 }
 

@@ -49,6 +49,14 @@ type Plugin struct {
 	// crash the broker then asks again what was not answered.
 	Idempotent bool
 
+	// CompleteInterest says that what [Interester] answers is all: a hook that it
+	// leaves out is not asked, even if it leaves out all of them. Without it a
+	// [Validator] is always asked, and an interceptor or an observer is if the
+	// interest names none of its hooks. A plugin whose validator comes and goes
+	// with its configuration says so; as long as it leaves the validator out it
+	// has no say in who may connect.
+	CompleteInterest bool
+
 	// Workers is how many calls of the single interceptor interfaces run at
 	// once; those of one client never do. 0 means 16 for each CPU.
 	Workers int

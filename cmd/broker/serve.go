@@ -16,6 +16,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 )
@@ -174,9 +175,15 @@ func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) 
 	return b, nil
 }
 
-// bind hands what the plugins serve to the hooks.
+// bind hands what the plugins serve to the hooks. Should the last validator go
+// while the network can reach the broker, nobody gets in any more.
 func (s *server) bind(b pluginhost.Bindings) {
-	s.hooks.SetValidators(b.Validators)
+	validators := b.Validators
+	if err := s.checkOpenness(b); err != nil {
+		s.log.Error("every client is refused", slog.Any("error", err))
+		validators = []hook.ValidatorEntry{{Name: "closed", Validator: hook.ValidatorFunc(refuseAll)}}
+	}
+	s.hooks.SetValidators(validators)
 	s.hooks.SetInterceptors(b.Interceptors)
 	s.hooks.SetObservers(b.Observers)
 }
@@ -189,6 +196,11 @@ func (s *server) stopPlugins() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	return s.host.Stop(ctx)
+}
+
+// refuseAll is the validator of a broker that has lost its own.
+func refuseAll(context.Context, *hook.Connect) (*hook.Decision, error) {
+	return &hook.Decision{Verdict: hook.Deny, Code: mqtt.NotAuthorized, Reason: "no plugin validates connections"}, nil
 }
 
 // checkOpenness refuses to let the whole network in by accident.

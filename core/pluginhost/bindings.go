@@ -23,7 +23,7 @@ func (h *Host) bindings(without *supervisor) Bindings {
 		// A plugin of which nothing is known may be the one that decides who
 		// may connect: until it is known, its policy is that of a validator.
 		// Leaving it out would let everyone in because a file is broken.
-		if services.validator || !known {
+		if services.validator && s.asks(hook.PointConnect) || !known {
 			b.Validators = append(b.Validators, hook.ValidatorEntry{
 				Name: entry.Name, Validator: s.slot.facades.validator,
 				Policy: entry.Validator, Counters: s.validatorCalls,
@@ -33,7 +33,7 @@ func (h *Host) bindings(without *supervisor) Bindings {
 			b.Interceptors = append(b.Interceptors, s.interceptorEntry(&entry))
 		}
 		// An observer is not told of what happened before it could listen.
-		if services.observer && s.latestInit() != nil {
+		if services.observer && s.latestInit() != nil && s.asks(hook.PointEvent) {
 			b.Observers = append(b.Observers, hook.ObserverEntry{
 				Name: entry.Name, Observer: s.slot.facades.observer,
 				Interests: interests(s.latestInterest()), Queue: entry.Observer.Queue, Counters: s.otherCalls,
@@ -57,9 +57,19 @@ func (s *supervisor) interceptorEntry(entry *found) hook.InterceptorEntry {
 	}
 }
 
+// asks reports whether the plugin is asked at a point for which it serves a
+// hook: always, unless it said that its interest is complete and left the point
+// out. Nothing is taken for said before Init.
+func (s *supervisor) asks(p hook.Point) bool {
+	if !s.latestInit().GetCapabilities().GetCompleteInterest() {
+		return true
+	}
+	return slices.ContainsFunc(interests(s.latestInterest()), func(in hook.Interest) bool { return in.Point == p })
+}
+
 // interceptions are the interests of an interceptor. One that is served without
-// naming any is asked always.
-func interceptions(all []hook.Interest) []hook.Interest {
+// naming any is asked always, unless it said that they are complete.
+func interceptions(all []hook.Interest, complete bool) []hook.Interest {
 	points := []hook.Point{hook.PointPublish, hook.PointSubscribe, hook.PointUnsubscribe, hook.PointDeliver}
 	var out []hook.Interest
 	for _, in := range all {
@@ -67,7 +77,7 @@ func interceptions(all []hook.Interest) []hook.Interest {
 			out = append(out, in)
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !complete {
 		for _, p := range points {
 			out = append(out, hook.Interest{Point: p})
 		}

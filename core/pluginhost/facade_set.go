@@ -44,7 +44,7 @@ func newFacades(s *slot, log *slog.Logger) *facades {
 	f.validator = &validatorFacade{set: f}
 	f.observer = &observerFacade{set: f}
 	f.store = &storeFacade{set: f}
-	f.latest.Store(&interceptorFacade{set: f, interests: interceptions(nil)})
+	f.latest.Store(&interceptorFacade{set: f, interests: interceptions(nil, false)})
 	return f
 }
 
@@ -61,8 +61,9 @@ func (f *facades) bind(in *instance, interest []*pluginv1.HookInterest) (*bindin
 	}
 	b := newBinding(in, newPayloadPlan(list))
 	b.generation = f.generations.Add(1)
-	if b.intercepts = f.latest.Load(); !sameInterests(b.intercepts.interests, interceptions(list)) {
-		b.intercepts = &interceptorFacade{set: f, interests: interceptions(list)}
+	chosen := interceptions(list, in.init.GetCapabilities().GetCompleteInterest())
+	if b.intercepts = f.latest.Load(); !sameInterests(b.intercepts.interests, chosen) {
+		b.intercepts = &interceptorFacade{set: f, interests: chosen}
 		f.latest.Store(b.intercepts)
 	}
 	if in.init.GetCapabilities().GetInterceptStream() {

@@ -645,9 +645,14 @@ type Capabilities struct {
 	EnhancedAuthentication bool `protobuf:"varint,6,opt,name=enhanced_authentication,json=enhancedAuthentication,proto3" json:"enhanced_authentication,omitempty"`
 	// Only one process may run at a time (a writer of a file): a swap stops the
 	// old before it starts the new.
-	Exclusive     bool `protobuf:"varint,7,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Exclusive bool `protobuf:"varint,7,opt,name=exclusive,proto3" json:"exclusive,omitempty"`
+	// The interest is all that the plugin is asked: a hook that it leaves out is
+	// not, though its service is served. Without this a validator is always asked,
+	// and so is an interceptor or an observer whose hooks the interest leaves out
+	// altogether.
+	CompleteInterest bool `protobuf:"varint,8,opt,name=complete_interest,json=completeInterest,proto3" json:"complete_interest,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Capabilities) Reset() {
@@ -725,6 +730,13 @@ func (x *Capabilities) GetEnhancedAuthentication() bool {
 func (x *Capabilities) GetExclusive() bool {
 	if x != nil {
 		return x.Exclusive
+	}
+	return false
+}
+
+func (x *Capabilities) GetCompleteInterest() bool {
+	if x != nil {
+		return x.CompleteInterest
 	}
 	return false
 }
@@ -1497,7 +1509,7 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"\aorigins\x18\b \x03(\x0e2\x1b.gatehouse.plugin.v1.OriginR\aorigins\x12%\n" +
 	"\x0eexempt_changes\x18\t \x01(\bR\rexemptChanges\x12\x1a\n" +
 	"\bsnapshot\x18\n" +
-	" \x01(\bR\bsnapshot\"\x95\x02\n" +
+	" \x01(\bR\bsnapshot\"\xc2\x02\n" +
 	"\fCapabilities\x12)\n" +
 	"\x10intercept_stream\x18\x01 \x01(\bR\x0finterceptStream\x12\x1e\n" +
 	"\n" +
@@ -1507,7 +1519,8 @@ const file_gatehouse_plugin_v1_plugin_proto_rawDesc = "" +
 	"\bsnapshot\x18\x04 \x01(\bR\bsnapshot\x12%\n" +
 	"\x0eobserve_stream\x18\x05 \x01(\bR\robserveStream\x127\n" +
 	"\x17enhanced_authentication\x18\x06 \x01(\bR\x16enhancedAuthentication\x12\x1c\n" +
-	"\texclusive\x18\a \x01(\bR\texclusive\"\xec\x02\n" +
+	"\texclusive\x18\a \x01(\bR\texclusive\x12+\n" +
+	"\x11complete_interest\x18\b \x01(\bR\x10completeInterest\"\xec\x02\n" +
 	"\vInitRequest\x12\x1b\n" +
 	"\thost_name\x18\x01 \x01(\tR\bhostName\x12!\n" +
 	"\fhost_version\x18\x02 \x01(\tR\vhostVersion\x12!\n" +
