@@ -36,10 +36,12 @@ func newAnswers(send func(*pluginv1.InterceptStreamResponse) error) *answers {
 	return a
 }
 
-// add adds one answer; it never blocks.
-func (a *answers) add(x answer) {
+// add adds the answers to calls; it never blocks.
+func (a *answers) add(calls []*openCall) {
 	a.mu.Lock()
-	a.waiting = append(a.waiting, x)
+	for _, o := range calls {
+		a.waiting = append(a.waiting, answer{o.place.seq, o.verdict})
+	}
 	a.mu.Unlock()
 	a.wake.Signal()
 }

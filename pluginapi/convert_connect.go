@@ -45,7 +45,7 @@ func willFromProto(w *pluginv1.Will) *Will {
 		return nil
 	}
 	return &Will{
-		Message: messageFromProto(w.GetMessage(), false),
+		Message: messageFromProto(w.GetMessage()),
 		Delay:   time.Duration(w.GetDelaySeconds()) * time.Second,
 	}
 }

@@ -24,7 +24,7 @@ func eventsFromProto(events []*pluginv1.Event) []Event {
 			out[i].Time = time.Unix(0, n)
 		}
 		if m := e.GetMessage(); m != nil {
-			out[i].Message = messageFromProto(m, false)
+			out[i].Message = messageFromProto(m)
 		}
 		if s := e.GetSubscription(); s != nil {
 			sub := subscriptionFromProto(s)

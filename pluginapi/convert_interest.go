@@ -114,13 +114,3 @@ func interestToProto(all []Interest) []*pluginv1.HookInterest {
 	}
 	return out
 }
-
-// changesPayload reports whether a hook may change payloads.
-func changesPayload(all []Interest, h Hook) bool {
-	for _, in := range all {
-		if in.Hook == h && slices.Contains(in.MayChange, FieldPayload) {
-			return true
-		}
-	}
-	return false
-}

@@ -3,6 +3,7 @@ package pluginapi
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -10,10 +11,9 @@ import (
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
-// messageFromProto makes a message of the plugin's own: nothing in it is shared
-// with m but strings and, if payload is false, the payload. A copy of a payload
-// that the hook may not change anyway would be made for nothing.
-func messageFromProto(m *pluginv1.Message, payload bool) *Message {
+// messageFromProto makes a message. It shares the payload and the correlation
+// data with m.
+func messageFromProto(m *pluginv1.Message) *Message {
 	if m == nil {
 		return new(Message)
 	}
@@ -27,19 +27,26 @@ func messageFromProto(m *pluginv1.Message, payload bool) *Message {
 		Expiry:          copyOf(m.ExpirySeconds),
 		ContentType:     m.GetContentType(),
 		ResponseTopic:   m.GetResponseTopic(),
-		CorrelationData: bytes.Clone(m.GetCorrelationData()),
+		CorrelationData: m.GetCorrelationData(),
 		UserProperties:  userPropertiesFromProto(m.GetUserProperties()),
 		Publisher:       m.GetPublisher(),
 		Origin:          Origin(m.GetOrigin()),
 		Hops:            uint8(min(m.GetHops(), 255)), //nolint:gosec // bounded
 	}
-	if payload {
-		out.Payload = bytes.Clone(out.Payload)
-	}
 	if n := m.GetCreatedUnixNanos(); n != 0 {
 		out.Created = time.Unix(0, n)
 	}
 	return out
+}
+
+// copyTo makes a copy of which nothing but strings is shared with m.
+func (m *Message) copyTo(out *Message) {
+	*out = *m
+	out.Payload = bytes.Clone(m.Payload)
+	out.PayloadIsUTF8 = copyOf(m.PayloadIsUTF8)
+	out.Expiry = copyOf(m.Expiry)
+	out.CorrelationData = bytes.Clone(m.CorrelationData)
+	out.UserProperties = slices.Clone(m.UserProperties)
 }
 
 // messageToProto is the way back. The result shares the bytes of m.
@@ -180,3 +187,26 @@ func copyOf[T any](p *T) *T {
 
 // toValidUTF8 makes a text for people fit for a string field.
 func toValidUTF8(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// callFromProto reads a call of a unary request.
+func callFromProto(pb *pluginv1.Call, o *openCall) {
+	o.place = place{connection: pb.GetConnectionId(), seq: pb.GetSeq()}
+	var m *pluginv1.Message
+	switch c := pb.GetCall().(type) {
+	case *pluginv1.Call_Publish:
+		o.kind, m = HookPublish, c.Publish.GetMessage()
+	case *pluginv1.Call_Deliver:
+		o.kind, m = HookDeliver, c.Deliver.GetMessage()
+		o.receiver, o.retained = c.Deliver.GetReceiver(), c.Deliver.GetRetained()
+	case *pluginv1.Call_Subscribe:
+		o.kind, o.subscription = HookSubscribe, subscriptionFromProto(c.Subscribe.GetSubscription())
+		o.user = userPropertiesFromProto(c.Subscribe.GetUserProperties())
+	case *pluginv1.Call_Unsubscribe:
+		o.kind, o.subscription.Filter = HookUnsubscribe, c.Unsubscribe.GetFilter()
+		o.user = userPropertiesFromProto(c.Unsubscribe.GetUserProperties())
+	}
+	if m != nil {
+		o.hasMessage, o.was = true, *messageFromProto(m)
+		o.place.hops = o.was.Hops
+	}
+}

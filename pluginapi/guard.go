@@ -16,6 +16,7 @@ import (
 // serverOptions are the options of every gRPC server that serves a plugin.
 func (c *core) serverOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
+		grpc.ForceServerCodecV2(newFrameCodec()),
 		grpc.MaxRecvMsgSize(MaxMessageSize),
 		grpc.MaxSendMsgSize(math.MaxInt32),
 		grpc.InitialWindowSize(WindowSize),

@@ -20,7 +20,7 @@ func (r HostRetained) All(ctx context.Context, filter string) iter.Seq2[*Message
 		})
 		list := make([]*Message, len(out.GetMessages()))
 		for i, m := range out.GetMessages() {
-			list[i] = messageFromProto(m, false)
+			list[i] = messageFromProto(m)
 		}
 		return list, out.GetNextCursor(), err
 	})
@@ -35,7 +35,7 @@ func (r HostRetained) Get(ctx context.Context, topic string) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return messageFromProto(out.GetMessage(), false), nil
+	return messageFromProto(out.GetMessage()), nil
 }
 
 // Put stores a retained message without publishing it; an empty payload removes

@@ -16,7 +16,13 @@ type inCallKey struct{}
 // as long as nobody calls the broker.
 type inCall struct {
 	context.Context
-	call *pluginv1.Call
+	place place
+}
+
+// place says which call of which stream it is.
+type place struct {
+	connection, seq uint64
+	hops            uint8
 }
 
 // Value adds the call's token.
@@ -24,11 +30,7 @@ func (c *inCall) Value(key any) any {
 	if key != (inCallKey{}) {
 		return c.Context.Value(key)
 	}
-	m := c.call.GetPublish().GetMessage()
-	if d := c.call.GetDeliver(); d != nil {
-		m = d.GetMessage()
-	}
-	return &pluginv1.CallToken{ConnectionId: c.call.GetConnectionId(), Seq: c.call.GetSeq(), Hops: m.GetHops()}
+	return &pluginv1.CallToken{ConnectionId: c.place.connection, Seq: c.place.seq, Hops: uint32(c.place.hops)}
 }
 
 // tokenOf is the token of what is in hand, nil for nothing.
@@ -41,10 +43,10 @@ func tokenOf(ctx context.Context) *pluginv1.CallToken {
 // [BatchInterceptor] whose own context is used acts on account of the last call
 // of the batch.
 func (c *Call) Context(ctx context.Context) context.Context {
-	if c.pb == nil {
+	if !c.placed {
 		return ctx
 	}
-	return &inCall{ctx, c.pb}
+	return &inCall{ctx, c.place}
 }
 
 // Context returns ctx, for calls of the broker on account of this event. An

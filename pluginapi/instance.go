@@ -30,7 +30,7 @@ type instance struct {
 	observer      Observer
 	store         Store
 
-	interest atomic.Pointer[interests]
+	interest atomic.Pointer[[]Interest] // what it wants to be asked
 
 	observing sync.Mutex // held over Observe, whose batches come one by one
 	applying  sync.Mutex // held over Apply
@@ -40,13 +40,6 @@ type instance struct {
 type setupOf struct {
 	instance, dataDir string
 	host              *Host // nil for none
-}
-
-// interests are what the plugin wants to be asked, and what follows from it.
-type interests struct {
-	list []Interest
-	// ownPayload says at which hooks a message needs a payload of its own.
-	ownPublish, ownDeliver bool
 }
 
 // setup makes the Setup for a configuration.
@@ -108,16 +101,8 @@ func (c *core) askInterest(in *instance) error {
 	if err != nil {
 		return status.Errorf(codes.Internal, "%v", err)
 	}
-	in.interest.Store(newInterests(list))
+	in.interest.Store(&list)
 	return nil
-}
-
-func newInterests(list []Interest) *interests {
-	return &interests{
-		list:       list,
-		ownPublish: changesPayload(list, HookPublish),
-		ownDeliver: changesPayload(list, HookDeliver),
-	}
 }
 
 // prepare gets the running plugin ready for an interest that the broker is about
@@ -130,11 +115,7 @@ func (c *core) prepare(list []Interest) (back func(), err error) {
 	if in == nil {
 		return nil, errors.New("the plugin is not initialised")
 	}
-	old, next := in.interest.Load(), newInterests(list)
-	// Calls by the old interest are still on their way.
-	next.ownPublish = next.ownPublish || old.ownPublish
-	next.ownDeliver = next.ownDeliver || old.ownDeliver
-	in.interest.Store(next)
+	old := in.interest.Swap(&list)
 	return func() { in.interest.Store(old) }, nil
 }
 

@@ -1,10 +1,6 @@
 package pluginapi
 
-import (
-	"context"
-
-	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
-)
+import "context"
 
 // PublishInterceptor decides about published messages. It may change
 // call.Message. Messages of one client come one after the other, those of
@@ -49,7 +45,8 @@ type Call struct {
 
 	Verdict Verdict
 
-	pb *pluginv1.Call // nil for a call that a test made
+	place  place
+	placed bool // not for a call that a test made
 }
 
 // PublishCall is one published message.

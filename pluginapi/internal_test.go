@@ -55,13 +55,13 @@ func TestWork(t *testing.T) {
 				}
 			})
 		}
-		w.done()
+		w.done(1)
 		w.close()
 		if w.begin(1) {
 			t.Error("a call begins after close")
 		}
 		synctest.Wait()
-		w.done()
+		w.done(1)
 		waiters.Wait()
 	})
 }

@@ -43,7 +43,7 @@ func (s *observerService) observe(ctx context.Context, events []*pluginv1.Event,
 	if err != nil {
 		return err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	in.observing.Lock()
 	defer in.observing.Unlock()
 	if err := s.call(ctx, in, eventsFromProto(events), dropped); err != nil {

@@ -62,7 +62,7 @@ func (s *pluginService) Init(ctx context.Context, req *pluginv1.InitRequest) (*p
 		in, err = c.newInstance(ctx, setup)
 		warnings = append(warnings, setup.warnings...)
 		if err == nil {
-			resp.Interest = interestToProto(in.interest.Load().list)
+			resp.Interest = interestToProto(*in.interest.Load())
 			c.running.Store(in)
 		} else {
 			of.host.close()
@@ -100,7 +100,7 @@ func (s *pluginService) Reconfigure(ctx context.Context, req *pluginv1.Reconfigu
 	if err != nil {
 		return nil, err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	warnings, err := c.checkConfig(ctx, in.setup, req.GetConfigJson())
 	if err == nil {
 		setup := c.setup(in.setup, req.GetConfigJson())
@@ -115,7 +115,7 @@ func (s *pluginService) Reconfigure(ctx context.Context, req *pluginv1.Reconfigu
 	}
 	return &pluginv1.ReconfigureResponse{
 		Diagnostics: diagnostics(err, warnings),
-		Interest:    interestToProto(in.interest.Load().list),
+		Interest:    interestToProto(*in.interest.Load()),
 	}, nil
 }
 

@@ -29,7 +29,7 @@ func (s *storeService) Load(_ *pluginv1.LoadRequest, stream pluginv1.RetainedSto
 	if err != nil {
 		return err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	part := &pluginv1.LoadResponse{}
 	parts := parts{send: func() error {
 		defer func() { part = &pluginv1.LoadResponse{} }()
@@ -86,7 +86,7 @@ func (s *storeService) Apply(ctx context.Context, req *pluginv1.ApplyRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	changes, err := changesFromProto(req.GetChanges())
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
@@ -110,7 +110,7 @@ func (s *storeService) Snapshot(_ *pluginv1.SnapshotRequest, stream pluginv1.Ret
 	if err != nil {
 		return err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	part := &pluginv1.SnapshotResponse{}
 	parts := parts{send: func() error {
 		defer func() { part = &pluginv1.SnapshotResponse{} }()
@@ -171,7 +171,7 @@ func (s *storeService) Stats(ctx context.Context, _ *pluginv1.StatsRequest) (*pl
 	if err != nil {
 		return nil, err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	st, ok := in.value.(Statser)
 	if !ok {
 		return nil, status.Error(codes.Unimplemented, "store has no statistics")
@@ -208,7 +208,7 @@ func changesFromProto(pbs []*pluginv1.Change) ([]Change, error) {
 			if pb.GetMessage() == nil {
 				return nil, fmt.Errorf("change %d puts no message", i)
 			}
-			c.Message = messageFromProto(pb.GetMessage(), false)
+			c.Message = messageFromProto(pb.GetMessage())
 			c.Topic = c.Message.Topic
 		case Delete, Clear:
 		default:

@@ -26,7 +26,7 @@ func (s *validatorService) Validate(ctx context.Context, req *pluginv1.ValidateR
 	if err != nil {
 		return nil, err
 	}
-	defer s.core.work.done()
+	defer s.core.work.done(1)
 	d, err := in.validator.ValidateConnection(ctx, connectFromProto(req.GetConnect()))
 	if err != nil {
 		s.core.failures.warn("validator could not decide", slog.String("client", req.GetConnect().GetClientId()), slog.Any("err", err))

@@ -25,11 +25,11 @@ func (w *work) begin(n int) bool {
 	return true
 }
 
-// done ends what begin began.
-func (w *work) done() {
+// done ends n of the calls that begin began.
+func (w *work) done(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.calls--
+	w.calls -= n
 	if w.calls == 0 && w.idle != nil {
 		close(w.idle)
 		w.idle = nil

@@ -54,7 +54,7 @@ func (a *awayFrames) newFrame() *frame {
 
 func (a *awayFrames) recycle(f *frame) {
 	clear(f.slots[:f.n])
-	f.first, f.n, f.answered, f.waiting = 0, 0, 0, 0
+	f.first, f.n, f.answered, f.waiting = 0, 0, frameBits{}, 0
 	if len(a.spare) < maxFramesAway {
 		a.spare = append(a.spare, f)
 	}
@@ -79,7 +79,7 @@ func (a *awayFrames) retire() int {
 		if f.waiting > 0 {
 			return false
 		}
-		if f.answered != f.full() {
+		if !f.answered.all(f.n) {
 			a.remember(overdueFrame{f.first, f.n, f.answered})
 		}
 		a.recycle(f)
@@ -133,12 +133,10 @@ func (a *awayFrames) lateAnswer(seq, end uint64) uint64 {
 	}
 	o := &a.overdue[i]
 	from, to := int(seq-o.first), int(min(end-o.first, uint64(o.n)))
-	m := mask(from, to)
-	if o.answered&m != 0 {
+	if !o.answered.mark(from, to) {
 		return 0
 	}
-	o.answered |= m
-	if o.answered == mask(0, o.n) {
+	if o.answered.all(o.n) {
 		a.overdue = slices.Delete(a.overdue, i, i+1)
 	}
 	return uint64(to - from)

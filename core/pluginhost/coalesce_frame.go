@@ -16,7 +16,7 @@ const (
 
 // Bounds of a frame. A call that is larger than maxFrameBytes travels alone.
 const (
-	maxFrameItems = 64 // the bits of frame.answered
+	maxFrameItems = 256 // a multiple of 64
 	maxFrameBytes = 256 << 10
 )
 
@@ -64,8 +64,8 @@ func (p piece) clients(use func(*hook.Client)) {
 type frame struct {
 	first    uint64
 	n        int
-	answered uint64 // bit i: item i was answered
-	waiting  int    // items that are not answered and for which somebody waits
+	answered frameBits
+	waiting  int // items that are not answered and for which somebody waits
 	slots    [maxFrameItems]slotRef
 }
 
@@ -75,15 +75,10 @@ type slotRef struct {
 	item  int
 }
 
-func (f *frame) full() uint64 { return mask(0, f.n) }
-
-// mask has the bits from to to-1 set.
-func mask(from, to int) uint64 { return (^uint64(0) >> (64 - (to - from))) << from }
-
 // overdueFrame is all that is kept of a frame when the last of its callers has
 // gone before all answers came.
 type overdueFrame struct {
 	first    uint64
 	n        int
-	answered uint64
+	answered frameBits
 }

@@ -46,11 +46,9 @@ func (c *coalescer) answer(first, count uint64, v *verdict) error {
 			continue
 		}
 		to := min(end, f.first+uint64(f.n))
-		m := mask(int(seq-f.first), int(to-f.first))
-		if f.answered&m != 0 {
+		if !f.answered.mark(int(seq-f.first), int(to-f.first)) {
 			return illegal("a second answer to call %d", seq)
 		}
-		f.answered |= m
 		for ; seq < to; seq++ {
 			c.deliver(f, int(seq-f.first), v)
 		}

@@ -197,7 +197,7 @@ func TestInterceptSplitsLargeBatches(t *testing.T) {
 			b.Calls = append(b.Calls, &hook.Call{Client: client(1), Message: message(topic, strings.Repeat("x", size))})
 		}
 	}
-	add(150, 10)
+	add(2*maxFrameItems+10, 10)
 	add(3, 100<<10) // two to a frame
 	add(1, 1<<20)   // alone
 	add(2, 10)
@@ -283,10 +283,11 @@ func TestInterceptGathersWhileFramesAreAway(t *testing.T) {
 			t.Fatalf("the first frames hold %d calls", n)
 		}
 	}
-	for i := range 70 {
+	const more = maxFrameItems + 6
+	for i := range more {
 		done = append(done, going(ctx, r, publish(client(uint64(100+i)), message("a", ""))))
 	}
-	eventually(t, "70 calls wait", func() bool { return queuedGroups(r) == 70 })
+	eventually(t, "all calls wait", func() bool { return queuedGroups(r) == more })
 	select {
 	case n := <-arrived:
 		t.Fatalf("a frame of %d calls left although %d were away", n, maxFramesAway)

@@ -3,7 +3,6 @@ package pluginhost
 import (
 	"context"
 	"errors"
-	"math/bits"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -121,17 +120,15 @@ func (b *binding) interceptPiece(ctx context.Context, p piece) error {
 // The calls were numbered from first on.
 func (p piece) settle(r *reply, first uint64) error {
 	n := uint64(p.to - p.from)
-	var answered uint64
+	var answered frameBits
 	answer := func(seq, count uint64, v *verdict) error {
 		at := seq - first // wraps for a smaller one
 		if at >= n || count > n-at {
 			return illegal("an answer to call %d, which was not made", seq+max(count, 1)-1)
 		}
-		m := mask(int(at), int(at+count))
-		if answered&m != 0 {
+		if !answered.mark(int(at), int(at+count)) {
 			return illegal("a second answer to call %d", seq)
 		}
-		answered |= m
 		if v != nil {
 			p.group.items[p.from+int(at)].verdict = v
 		}
@@ -147,8 +144,8 @@ func (p piece) settle(r *reply, first uint64) error {
 			return err
 		}
 	}
-	if missing := mask(0, int(n)) &^ answered; missing != 0 {
-		return illegal("no answer to call %d", uint64(bits.TrailingZeros64(missing))+first)
+	if missing := uint64(answered.gap()); missing < n { //nolint:gosec // not negative
+		return illegal("no answer to call %d", missing+first)
 	}
 	return nil
 }

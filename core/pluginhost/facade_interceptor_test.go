@@ -45,7 +45,8 @@ func TestUnaryIntercept(t *testing.T) {
 	}))
 	b := publish(client(3))
 	var want []string
-	for i := range 130 {
+	const most = maxFrameItems
+	for i := range 2*most + 2 {
 		want = append(want, fmt.Sprint("t/", i))
 		b.Calls = append(b.Calls, &hook.Call{Client: client(3), Message: message(want[i], "p")})
 	}
@@ -55,11 +56,11 @@ func TestUnaryIntercept(t *testing.T) {
 	if err := intercept(t, r, b); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(sizes, []int{64, 64, 2}) || !slices.Equal(topics, want) {
+	if !slices.Equal(sizes, []int{most, most, 2}) || !slices.Equal(topics, want) {
 		t.Errorf("calls of %v", sizes)
 	}
 	for i, c := range b.Calls {
-		refused := i == 63 || i == 127 || i == 129
+		refused := i == most-1 || i == 2*most-1 || i == 2*most+1
 		if (c.Verdict.Action == hook.Refuse) != refused || refused && c.Verdict.Reason != want[i] {
 			t.Errorf("call %d: %+v", i, c.Verdict)
 		}

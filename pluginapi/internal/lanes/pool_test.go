@@ -17,6 +17,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type task struct{ key, n int }
 
+// each runs tasks one by one.
+func each(run func(task)) func([]task) {
+	return func(tasks []task) {
+		for _, t := range tasks {
+			run(t)
+		}
+	}
+}
+
 // TestOrder submits random batches from several goroutines: each goroutine's
 // tasks of a key run in its order, never two of a key at once, and never more
 // than there are workers.
@@ -28,7 +37,7 @@ func TestOrder(t *testing.T) {
 		last := map[int]int{}
 		inLane := make([]atomic.Bool, keys)
 		var running, done atomic.Int32
-		pool := lanes.New[int](workers, func(k task) {
+		pool := lanes.New[int](workers, each(func(k task) {
 			if n := running.Add(1); int(n) > workers {
 				t.Errorf("%d tasks at once with %d workers", n, workers)
 			}
@@ -44,7 +53,7 @@ func TestOrder(t *testing.T) {
 			inLane[k.key].Store(false)
 			running.Add(-1)
 			done.Add(1)
-		})
+		}))
 		next := map[int]int{}
 		total := 0
 		var b lanes.Batch[int, task]
@@ -69,14 +78,14 @@ func TestASlowLaneDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		var fast atomic.Int32
-		pool := lanes.New[int](2, func(k task) {
+		pool := lanes.New[int](2, each(func(k task) {
 			if k.key == 0 {
 				<-release
 				return
 			}
 			time.Sleep(time.Millisecond)
 			fast.Add(1)
-		})
+		}))
 		var b lanes.Batch[int, task]
 		for i := range 5 {
 			b.Add(0, task{0, i})
@@ -95,7 +104,7 @@ func TestASlowLaneDelaysNoOther(t *testing.T) {
 }
 
 func BenchmarkPool(b *testing.B) {
-	pool := lanes.New[int](32, func(task) {})
+	pool := lanes.New[int](32, func([]task) {})
 	var batch lanes.Batch[int, task]
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
