@@ -132,8 +132,19 @@ vuln: ## Look for known vulnerabilities; skipped where their database can't be r
 ## Generated code
 
 .PHONY: proto
-proto: ## Generate Go code from proto/
+proto: ## Generate Go code from proto/, and copy the contract to where Node reads it
 	$(call tool,buf) generate
+	cp proto/gatehouse/plugin/v1/*.proto examples/plugins/node-interceptor/gatehouse/proto/gatehouse/plugin/v1/
+	@command -v grpc_python_plugin >/dev/null && $(MAKE) --no-print-directory proto-python || \
+	echo "proto: Python's code is as it was; make proto-python needs Debian's protobuf-compiler-grpc"
+
+# Debian's protoc, so that the code runs with Debian's python3-grpcio.
+PYTHON_OUT ?= examples/plugins/python-validator
+
+.PHONY: proto-python
+proto-python: ## Generate Python code from proto/, with Debian's protobuf-compiler and protobuf-compiler-grpc
+	protoc -I proto --python_out=$(PYTHON_OUT) --grpc_python_out=$(PYTHON_OUT) \
+		--plugin=protoc-gen-grpc_python=$$(command -v grpc_python_plugin) proto/gatehouse/plugin/v1/*.proto
 
 .PHONY: check-generated
 check-generated: ## Generate again, elsewhere, and fail if proto/ holds anything else

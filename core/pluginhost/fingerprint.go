@@ -74,11 +74,15 @@ func (v *verifier) lock() fingerprint {
 	return fingerprint(h.Sum(nil))
 }
 
+// foreign are folders that others fill: an interpreter, and npm with thousands
+// of files, which package-lock.json stands for.
+var foreign = map[string]bool{"__pycache__": true, "node_modules": true}
+
 func addTree(h hash.Hash, folder string) {
 	left := maxFingerprinted
 	// What can't be read adds its absence.
 	_ = filepath.WalkDir(folder, func(path string, e fs.DirEntry, _ error) error {
-		if path != folder && e != nil && (hidden(e.Name()) || e.Name() == "__pycache__") {
+		if path != folder && e != nil && (hidden(e.Name()) || foreign[e.Name()]) {
 			if e.IsDir() {
 				return filepath.SkipDir
 			}

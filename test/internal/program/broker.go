@@ -19,6 +19,14 @@ type Broker struct {
 	Addr string
 	// Dir is the folder of its files.
 	Dir string
+
+	crashed bool
+}
+
+// Crash ends the broker as a power cut does.
+func (b *Broker) Crash() {
+	b.crashed = true
+	b.Kill()
 }
 
 // HostPort returns the two halves of the address.
@@ -39,6 +47,9 @@ type Options struct {
 	// Plugins are those of plugins/ to build and run; their files go into
 	// Files. Without a validator among them everyone may do everything.
 	Plugins []string
+	// Folders are plugins that are no program of ours: they are copied into the
+	// plugin folder under their own names.
+	Folders []string
 	// Files are put beside the configuration.
 	Files map[string]string
 }
@@ -56,6 +67,9 @@ func Gatehouse(t testing.TB, o Options) *Broker {
 		write(t, dir, name, text)
 	}
 	install(t, dir, o.Plugins)
+	for _, from := range o.Folders {
+		Copy(t, from, filepath.Join(dir, "plugins", filepath.Base(from)))
+	}
 	p := Start(t, dir, Ours(t, "./cmd/broker"), "serve", "--config", "gatehouse.yaml", "--log-level", "warn")
 	const ready = "ready tcp://"
 	out := p.WaitOutput("that it is ready", func(out string) bool {
@@ -73,7 +87,7 @@ func (b *Broker) stop() {
 	b.Signal(syscall.SIGTERM)
 	select {
 	case <-b.done:
-		if b.err != nil {
+		if b.err != nil && !b.crashed {
 			b.t.Errorf("the broker ended badly: %v", b.err)
 		}
 	case <-time.After(Patience):
@@ -121,6 +135,14 @@ func install(t testing.TB, dir string, plugins []string) {
 		}
 		manifest := Run(t, "", nil, path, "describe")
 		write(t, filepath.Dir(path), "plugin.json", string(manifest))
+	}
+}
+
+// Copy copies a folder.
+func Copy(t testing.TB, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
 	}
 }
 
