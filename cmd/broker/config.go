@@ -89,6 +89,7 @@ type pluginConfig struct {
 	Path         string            `yaml:"path"`
 	Attach       string            `yaml:"attach"`
 	StartTimeout duration          `yaml:"start_timeout"`
+	Probation    *duration         `yaml:"probation"`
 	Config       map[string]any    `yaml:"config"`
 	Env          map[string]string `yaml:"env"`
 	Validator    policyConfig      `yaml:"validator"`

@@ -3,11 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
 )
 
 func TestParseConfig(t *testing.T) {
@@ -28,6 +30,11 @@ func TestParseConfig(t *testing.T) {
 	}
 	if time.Duration(p.Interceptor.Timeout) != 100*time.Millisecond {
 		t.Errorf("timeout %v", time.Duration(p.Interceptor.Timeout))
+	}
+	if all, err := cfg.pluginConfigs(); err != nil || !slices.ContainsFunc(all, func(c pluginhost.Config) bool {
+		return c.Name == "interceptlog" && c.Probation < 0
+	}) {
+		t.Errorf("got %+v, %v", all, err)
 	}
 	s := &server{cfg: cfg}
 	o := s.brokerOptions()

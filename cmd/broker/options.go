@@ -96,6 +96,11 @@ func (c *config) pluginConfigs() ([]pluginhost.Config, error) {
 			Config: text, Env: p.Env, Validator: p.Validator.policy(), Interceptor: p.Interceptor.policy(),
 			StartTimeout: time.Duration(p.StartTimeout), Scopes: p.Scopes, MayBypassAuthorization: p.MayBypass,
 		}
+		if p.Probation != nil {
+			if c.Probation = time.Duration(*p.Probation); c.Probation == 0 {
+				c.Probation = -1
+			}
+		}
 		c.Observer.Queue = p.Observer.Queue
 		out = append(out, c)
 	}

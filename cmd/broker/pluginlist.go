@@ -192,14 +192,19 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 }
 
 // versions is the version that serves, after the one that it has replaced while
-// that is still there.
+// that is still there, and the one that could not stay.
 func versions(p *adminv1.Plugin) string {
 	v := orDash(p.GetVersion())
 	if p.GetReplacing() {
 		v += " (a new one starts)"
 	}
-	if p.GetLeavingPid() != 0 {
+	if p.GetStandbyPid() != 0 {
+		v = p.GetStandbyVersion() + " -> " + v + " (on trial)"
+	} else if p.GetLeavingPid() != 0 {
 		v = p.GetLeavingVersion() + " -> " + v
+	}
+	if r := p.GetRejectedVersion(); r != "" {
+		v += " (" + r + " was rejected)"
 	}
 	return v
 }
@@ -212,6 +217,10 @@ func replaced(p *adminv1.Plugin) string {
 	}
 	if n := p.GetLeavingPid(); n != 0 {
 		s += fmt.Sprintf("; %s (pid %d) still answers what it had", p.GetLeavingVersion(), n)
+	}
+	if n := p.GetStandbyPid(); n != 0 {
+		s += fmt.Sprintf("; %s (pid %d) stands by for %s more", p.GetStandbyVersion(), n,
+			max(0, time.Until(time.Unix(0, p.GetProvenAtUnixNanos()))).Round(time.Second))
 	}
 	if why := p.GetSwapFailure(); why != "" {
 		s += fmt.Sprintf("; the last attempt, %s ago, failed: %s", age(p.GetSwapFailureUnixNanos()), why)

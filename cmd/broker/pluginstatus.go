@@ -39,6 +39,8 @@ func pluginOf(st *pluginhost.Status) *adminv1.Plugin {
 		Required: st.Required, Health: st.Health, Order: int32(st.Order), //nolint:gosec // a small number
 	}
 	p.Swaps, p.Replacing, p.LeavingPid, p.LeavingVersion = st.Swaps, st.Replacing, int64(st.LeavingPID), st.LeavingVersion
+	p.StandbyPid, p.StandbyVersion, p.ProvenAtUnixNanos = int64(st.StandbyPID), st.StandbyVersion, unixNanos(st.ProvenAt)
+	p.RejectedVersion = st.RejectedVersion
 	if f := st.SwapFailure; f != nil {
 		p.SwapFailure, p.SwapFailureUnixNanos = f.What, unixNanos(f.Time)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"connectrpc.com/connect"
@@ -18,8 +20,12 @@ import (
 // stamper is an interceptor that writes its version into every message, and at
 // its end how many it has decided. Its version is that of the manifest beside
 // its program. Major versions that are odd mark the content type too, so that
-// versions differ in what they may change.
+// versions differ in what they may change. The summary in its manifest may say
+// what is wrong with it: "refuses to start", and "crashes at N" or "is illegal
+// at N" of the Nth message.
 type stamper struct {
+	vice    string
+	viceAt  int64
 	version string
 	odd     bool
 	dir     string
@@ -27,7 +33,12 @@ type stamper struct {
 }
 
 func (s *stamper) InterceptPublish(_ context.Context, call *pluginapi.PublishCall) (pluginapi.Verdict, error) {
-	s.decided.Add(1)
+	if n := s.decided.Add(1); n == s.viceAt {
+		if s.vice == "crashes" {
+			os.Exit(3)
+		}
+		return pluginapi.Refuse(0x8f, "a topic filter is not valid"), nil // no answer to a message
+	}
 	call.Message.UserProperties = append(call.Message.UserProperties, pluginapi.UserProperty{Key: "decided-by", Value: s.version})
 	if s.odd {
 		call.Message.ContentType = "odd"
@@ -62,13 +73,18 @@ func stamperMain() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	serve(pluginapi.Plugin{Name: "stamper", Version: m.Version, Hooks: (*stamper)(nil), New: func(_ context.Context, s *pluginapi.Setup) (any, error) {
+	serve(pluginapi.Plugin{Name: "stamper", Version: m.Version, Hooks: (*stamper)(nil), Idempotent: true, New: func(_ context.Context, s *pluginapi.Setup) (any, error) {
 		if m.Summary == "refuses to start" {
 			return nil, errors.New("there is no ink")
 		}
 		var major int
 		_, err := fmt.Sscanf(m.Version, "%d.", &major)
-		return &stamper{version: m.Version, odd: major%2 == 1, dir: s.DataDir}, err
+		st := &stamper{version: m.Version, odd: major%2 == 1, dir: s.DataDir}
+		if vice, at, ok := strings.Cut(m.Summary, " at "); ok {
+			st.vice = vice
+			st.viceAt, err = strconv.ParseInt(at, 10, 64)
+		}
+		return st, err
 	}})
 }
 

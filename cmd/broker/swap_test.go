@@ -59,6 +59,47 @@ func TestSwapUnderTraffic(t *testing.T) {
 	}
 }
 
+// New versions that go wrong at their first message or at their fiftieth, while
+// clients publish: the old one serves again, nobody is disconnected, nothing is
+// lost, and the command says why.
+func TestBadVersionsUnderTraffic(t *testing.T) {
+	s := newSite(t, "plugins:\n  stamper: {probation: 10m, interceptor: {timeout: 30s, hold_for: 30s}}\n")
+	s.stamper("1.0.0", "")
+	p := s.start()
+	c := newCrowd(t, p, 16)
+	c.progress()
+	pid := p.plugin("stamper").GetPid()
+	for i, tt := range []struct{ summary, want string }{
+		{"is illegal at 1", "illegal answer"},
+		{"crashes at 1", "it exited with status 3"},
+		{"is illegal at 50", "illegal answer"},
+		{"crashes at 50", "it exited with status 3"},
+	} {
+		version := fmt.Sprintf("%d.0.0", i+2)
+		s.stamper(version, tt.summary)
+		if err := p.reload("stamper"); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(patience); p.plugin("stamper").GetRejectedVersion() != version; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%s: plugin is %v", tt.summary, p.plugin("stamper"))
+			}
+		}
+		c.progress()
+		info := p.plugin("stamper")
+		if info.GetPid() != pid || info.GetVersion() != "1.0.0" || info.GetRestarts() != 0 || !strings.Contains(info.GetSwapFailure(), tt.want) {
+			t.Errorf("%s: plugin is %v", tt.summary, info)
+		}
+		var out strings.Builder
+		run([]string{"plugin", "list", "--run-dir", p.path("run")}, strings.NewReader(""), &out, &out)
+		if !strings.Contains(out.String(), "1.0.0 ("+version+" was rejected)") || !strings.Contains(out.String(), tt.want) {
+			t.Errorf("the list is\n%s", out.String())
+		}
+	}
+	c.finish()
+	p.stop()
+}
+
 // A validator and a store that may not run twice are replaced while clients come
 // and publish retained messages: nobody is refused or disconnected.
 func TestSwapOfValidatorAndStore(t *testing.T) {

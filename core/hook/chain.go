@@ -231,6 +231,9 @@ func (s *interceptorStage) hold(pc *pointCounters, b *Batch, c *Call, before *or
 	}
 	before.restore(c)
 	pc.violations.Add(1)
+	if b.Answerable != nil {
+		b.Answerable.Overstepped(changed &^ may)
+	}
 	c.Verdict = CallVerdict{
 		Action: Refuse, Code: mqtt.ImplementationSpecificError,
 		Reason: "a plugin made a change that it may not make", By: s.Name, Failed: true,
@@ -260,7 +263,7 @@ func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Ba
 			return err
 		}
 		defer s.slots.leave()
-		b.DecidedBy = nil
+		b.DecidedBy, b.Answerable = nil, nil
 		err := s.Interceptor.Intercept(ctx, b)
 		if err != nil {
 			restore(before, b)

@@ -58,7 +58,15 @@ type Batch struct {
 	// was chosen for the batch: what it may change is in these. Nil: in those by
 	// which it was chosen.
 	DecidedBy []Interest
+
+	// Answerable is set by an interceptor that wants to be told of a change that
+	// it may not make. Nil: it does not.
+	Answerable Answerable
 }
+
+// Answerable is told what a hook changed although it may not. The call is
+// refused in any case. It must not block.
+type Answerable interface{ Overstepped(changed Field) }
 
 // Call is one thing to decide: what is asked, then the verdict.
 type Call struct {

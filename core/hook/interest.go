@@ -1,6 +1,10 @@
 package hook
 
-import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+import (
+	"strings"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
 
 // Interest is what a hook wants to be asked at one point. What nobody asked
 // for is never collected, encoded or waited for.
@@ -78,3 +82,20 @@ const (
 	FieldAll = FieldTopic | FieldPayload | FieldQoS | FieldRetain | FieldUser | FieldExpiry |
 		FieldContentType | FieldResponse | FieldSubscription
 )
+
+// String names the parts of the set, with commas between them.
+func (f Field) String() string {
+	names := [...]string{
+		"topic", "payload", "QoS", "retain", "user properties", "expiry", "content type", "response topic", "subscription",
+	}
+	var list []string
+	for i, name := range names {
+		if f&(1<<i) != 0 {
+			list = append(list, name)
+		}
+	}
+	if f&^FieldAll != 0 {
+		list = append(list, "what no plugin may change")
+	}
+	return strings.Join(list, ", ")
+}

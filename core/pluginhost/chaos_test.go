@@ -214,7 +214,9 @@ func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.I
 		}, nil
 	}
 	if c.is("gate") {
-		return gateInit(), nil
+		init := gateInit()
+		init.Version = c.version()
+		return init, nil
 	}
 	go c.later()
 	out := &pluginv1.InitResponse{

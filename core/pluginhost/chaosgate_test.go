@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,7 +17,8 @@ import (
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
-// vicesBeginAt is the call at which a chaosGate shows its vice.
+// vicesBeginAt is the call at which a chaosGate shows its vice, unless the mode
+// "at" says otherwise.
 const vicesBeginAt = 16
 
 // chaosGate is an interceptor that adds a mark to every payload, until its vice
@@ -26,6 +28,13 @@ type chaosGate struct {
 	chaos *chaos
 	calls atomic.Int64
 	leak  [][]byte
+}
+
+func (g *chaosGate) sinsAt() int64 {
+	if n, err := strconv.ParseInt(g.chaos.modes["at"], 10, 64); err == nil {
+		return n
+	}
+	return vicesBeginAt
 }
 
 func gateInit() *pluginv1.InitResponse {
@@ -55,7 +64,7 @@ func (g *chaosGate) InterceptStream(stream pluginv1.MessageInterceptorService_In
 				Message: &pluginv1.MessageChange{Payload: append(c.GetPublish().GetMessage().GetPayload(), '!')},
 			})
 		}
-		if g.calls.Add(int64(len(frame.GetCalls()))) >= vicesBeginAt {
+		if g.calls.Add(int64(len(frame.GetCalls()))) >= g.sinsAt() {
 			answer = g.sin(out)
 		}
 		if err := stream.SendMsg(answer); err != nil {

@@ -53,6 +53,10 @@ type Config struct {
 	// StartTimeout bounds the way from the start of the process to the end of
 	// Init. Zero means 10 s.
 	StartTimeout time.Duration
+	// Probation is for how long after a new instance took over the old one
+	// stands by, to come back if the new one shows a defect. Zero means 10 s,
+	// negative that it does not.
+	Probation time.Duration
 	// MaxFailures is how many failures within ten minutes make the host give
 	// the plugin up. Zero means 5, negative never.
 	MaxFailures int

@@ -35,6 +35,12 @@ func (f *validatorFacade) Authenticate(ctx context.Context, c *hook.Connect, x h
 		return nil, err
 	}
 	defer bound.leave()
+	d, err := exchange(ctx, bound, c, x)
+	return d, bound.judge(ctx, f.set.counted(err))
+}
+
+// exchange leads an exchange with the plugin of a binding.
+func exchange(ctx context.Context, bound *binding, c *hook.Connect, x hook.Exchange) (*hook.Decision, error) {
 	connect, err := connectToProto(c)
 	if err != nil {
 		return nil, err
@@ -57,22 +63,21 @@ func (f *validatorFacade) Authenticate(ctx context.Context, c *hook.Connect, x h
 		_ = stream.Send(next)
 		response, err := stream.Recv()
 		if err != nil {
-			return nil, f.set.counted(bound.callError(ctx, err, true))
+			return nil, bound.callError(ctx, err, true)
 		}
 		if response.Decision != nil {
-			d, err := decisionFromProto(response.Decision)
-			return d, f.set.counted(err)
+			return decisionFromProto(response.Decision)
 		}
-		if next, err = f.challenge(ctx, response, x); err != nil {
+		if next, err = challenge(ctx, response, x); err != nil {
 			return nil, err
 		}
 	}
 }
 
 // challenge hands one step of the plugin to the client and returns its answer.
-func (f *validatorFacade) challenge(ctx context.Context, r *pluginv1.AuthenticateResponse, x hook.Exchange) (*pluginv1.AuthenticateRequest, error) {
+func challenge(ctx context.Context, r *pluginv1.AuthenticateResponse, x hook.Exchange) (*pluginv1.AuthenticateRequest, error) {
 	if err := checkChallenge(r); err != nil {
-		return nil, f.set.counted(err)
+		return nil, err
 	}
 	answer, err := x.Challenge(ctx, hook.AuthStep{
 		Data: r.AuthenticationData, Reason: r.Reason, User: userFromProto(r.UserProperties),

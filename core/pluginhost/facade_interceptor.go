@@ -45,6 +45,9 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 		return err
 	}
 	defer bound.leave()
+	if bound.in.trial.backed() {
+		b.Answerable = bound
+	}
 	if bound.intercepts != f {
 		b.DecidedBy = bound.intercepts.interests
 		if b = bound.wanted(b); len(b.Calls) == 0 {
@@ -62,11 +65,11 @@ func (f *interceptorFacade) Intercept(ctx context.Context, b *hook.Batch) error 
 		err = f.set.counted(bound.decideUnary(ctx, g))
 	}
 	if err != nil {
-		return err // g may still be referred to
+		return bound.judge(ctx, err) // g may still be referred to
 	}
 	err = f.set.counted(g.apply(b))
 	g.free()
-	return err
+	return bound.judge(ctx, err)
 }
 
 // wanted are the calls of a batch, chosen by older interests, that those of the

@@ -153,7 +153,7 @@ func (f *observerFacade) attempt(ctx context.Context, events []hook.Event) (n in
 	if err == nil {
 		f.untold = 0
 	}
-	return n, counted, err
+	return n, counted, b.judge(ctx, err)
 }
 
 // maxOverlap bounds how long a new instance waits for what its predecessor was

@@ -71,7 +71,7 @@ func (f *facades) bind(in *instance, interest []*pluginv1.HookInterest) (*bindin
 		b.coalescer.start()
 	}
 	if in.init.GetCapabilities().GetObserveStream() {
-		b.tap = &tapStream{conn: in.conn, lost: &f.observer.adrift}
+		b.tap = &tapStream{conn: in.conn, lost: &f.observer.adrift, fault: in.offend}
 	}
 	f.bindings.Store(new(append(slices.Clone(*f.bindings.Load()), b)))
 	return b, nil
@@ -85,6 +85,7 @@ const maxFaults = 5
 // streams keeps it from filling the log.
 func (f *facades) fault(in *instance, cause error, inARow int) {
 	f.log.Warn("interceptor gave an illegal answer, its stream is closed", slog.Any("error", cause))
+	in.offend(cause)
 	if inARow >= maxFaults {
 		in.fail(fmt.Errorf("it keeps giving illegal answers: %w", cause))
 	}
@@ -131,7 +132,7 @@ func (f *facades) enter(chosen *interceptorFacade) (*binding, error) {
 			}
 		}
 		if err := t.bound.in.err(); err != nil {
-			return nil, f.slot.unavailable(err)
+			return nil, f.slot.over(t.bound.in, err)
 		}
 		if t.bound.enter() {
 			return t.bound, nil

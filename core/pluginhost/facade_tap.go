@@ -21,6 +21,8 @@ const maxUnconfirmed = 8
 type tapStream struct {
 	conn grpc.ClientConnInterface
 	lost *atomic.Uint64 // counts events that were on their way when a stream broke
+	// fault is told of a stream that ended with an illegal answer; nil: nobody is.
+	fault func(cause error)
 
 	mu      sync.Mutex // guards the fields below
 	ended   bool
@@ -147,6 +149,9 @@ func (t *tapStream) receive(call *tapCall) {
 		default:
 			call.broken = t.confirm(call, response.Batches)
 		}
+	}
+	if t.fault != nil && errors.Is(call.broken, hook.ErrProtocol) {
+		t.fault(call.broken)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -47,8 +47,8 @@ func (f *validatorFacade) Validate(ctx context.Context, c *hook.Connect) (*hook.
 	err = bound.invoke(ctx, pluginv1.ConnectionValidatorService_Validate_FullMethodName,
 		&pluginv1.ValidateRequest{Connect: connect}, generated{&response}, maxCallBytes)
 	if err != nil {
-		return nil, f.set.counted(err)
+		return nil, bound.judge(ctx, f.set.counted(err))
 	}
 	d, err := decisionFromProto(response.Decision)
-	return d, f.set.counted(err)
+	return d, bound.judge(ctx, f.set.counted(err))
 }

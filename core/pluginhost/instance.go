@@ -20,6 +20,7 @@ type instance struct {
 	done chan struct{}
 
 	inHand callsInHand
+	trial  trial
 
 	// wishes are taken by the supervisor while the instance is in charge.
 	wishes chan wish

@@ -32,14 +32,7 @@ const (
 
 // compare says what it takes to get from one entry to another.
 func compare(a, b found) change {
-	forget := func(f found) found {
-		f.Enabled, f.Required = nil, nil
-		f.Order, f.MaxFailures, f.StartTimeout = 0, 0, 0
-		f.Validator, f.Interceptor, f.Observer, f.Store = a.Validator, a.Interceptor, a.Observer, a.Store
-		f.MayBypassAuthorization = false
-		return f
-	}
-	a, b = forget(a), forget(b)
+	b = b.underPolicyOf(a)
 	if !a.place.same(b.place) {
 		return changesProcess
 	}
@@ -51,6 +44,16 @@ func compare(a, b found) change {
 		return changesConfig
 	}
 	return changesProcess
+}
+
+// underPolicyOf is f with what another entry says of how the broker treats the
+// plugin.
+func (f found) underPolicyOf(o found) found {
+	f.Enabled, f.Required, f.Order = o.Enabled, o.Required, o.Order
+	f.MaxFailures, f.StartTimeout, f.Probation = o.MaxFailures, o.StartTimeout, o.Probation
+	f.Validator, f.Interceptor, f.Observer, f.Store = o.Validator, o.Interceptor, o.Observer, o.Store
+	f.MayBypassAuthorization = o.MayBypassAuthorization
+	return f
 }
 
 // do gives an order and waits until it was followed, or until ctx ends.

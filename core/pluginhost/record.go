@@ -37,6 +37,9 @@ type swapRecord struct {
 	since   time.Time // when a new one was begun to be started; zero if none is
 	leaving facts     // the one that answers what it has; zero if there is none
 	refused *Failure  // why the last new one was not put in place; nil if it was
+	standby facts     // the one that would come back; zero if there is none
+	proven  time.Time // when the one that serves will have proven itself
+	lost    string    // the version that lost its place again; "" if none did
 }
 
 func newRecord(entry found, now func() time.Time, changed func()) *record {
@@ -69,10 +72,28 @@ func (r *record) swapping() {
 func (r *record) swapped(f *Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.swaps.since, r.swaps.refused = time.Time{}, f
+	r.swaps.since, r.swaps.refused, r.swaps.lost = time.Time{}, f, ""
 	if f == nil {
 		r.swaps.done++
 	}
+}
+
+// standsBy takes note of the instance that would come back, and until when; nil:
+// there is none any more.
+func (r *record) standsBy(f *facts, until time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.standby, r.swaps.proven = facts{}, until
+	if f != nil {
+		r.swaps.standby = *f
+	}
+}
+
+// rejects takes note of a version that took over and lost its place again.
+func (r *record) rejects(f *Failure, version string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.swaps.refused, r.swaps.lost = f, version
 }
 
 // turnedDown takes note of why a running plugin goes on under its old
@@ -80,7 +101,7 @@ func (r *record) swapped(f *Failure) {
 func (r *record) turnedDown(f *Failure) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.swaps.refused = f
+	r.swaps.refused, r.swaps.lost = f, ""
 }
 
 // refusedByLock reports whether the latest new instance was not even started,
@@ -209,6 +230,20 @@ func (r *record) serves() bool {
 	return r.state.serving()
 }
 
+// latestManifest is the latest manifest, nil if none was readable.
+func (r *record) latestManifest() *pluginapi.Manifest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.manifest
+}
+
+// output is where the process of the moment writes.
+func (r *record) output() *output {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out
+}
+
 // listens takes note of the interest that a running plugin has now.
 func (r *record) listens(interest []*pluginv1.HookInterest) {
 	r.mu.Lock()
@@ -238,13 +273,18 @@ type served struct{ validator, interceptor, observer, store bool }
 // known is false if nothing did yet.
 func (r *record) services() (s served, known bool) {
 	names := r.serviceNames()
+	return servedBy(names), names != nil
+}
+
+// servedBy says which hooks services have.
+func servedBy(names []string) served {
 	has := func(desc string) bool { return slices.Contains(names, desc) }
 	return served{
 		validator:   has(pluginv1.ConnectionValidatorService_ServiceDesc.ServiceName),
 		interceptor: has(pluginv1.MessageInterceptorService_ServiceDesc.ServiceName),
 		observer:    has(pluginv1.ObserverService_ServiceDesc.ServiceName),
 		store:       has(pluginv1.RetainedStoreService_ServiceDesc.ServiceName),
-	}, names != nil
+	}
 }
 
 func (r *record) serviceNames() []string {
@@ -282,6 +322,10 @@ func (r *record) read(s *Status) {
 	if in := r.swaps.leaving.instance; in != nil {
 		s.LeavingPID, s.LeavingVersion = r.swaps.leaving.pid, in.init.GetVersion()
 	}
+	if in := r.swaps.standby.instance; in != nil {
+		s.StandbyPID, s.StandbyVersion, s.ProvenAt = r.swaps.standby.pid, in.init.GetVersion(), r.swaps.proven
+	}
+	s.RejectedVersion = r.swaps.lost
 	if r.swaps.refused != nil {
 		f := *r.swaps.refused
 		s.SwapFailure = &f

@@ -18,7 +18,8 @@ import (
 // Instances follow each other in two ways. After [slot.vacate] the calls of the
 // old one have ended before the new one gets any. With [slot.install] beside an
 // old one, new calls go to the new instance at once, while the old one still
-// answers those that it has; [slot.shut] and [slot.vacate] then let it go.
+// answers those that it has; [slot.shut] and [slot.vacate] then let it go. The
+// old one may also stand by for a while, and come back with [slot.occupy].
 type slot struct {
 	name    string
 	log     *slog.Logger // carries the attribute plugin
@@ -55,6 +56,7 @@ var (
 	errStopping   = errors.New("it is being stopped")
 	errReplaced   = errors.New("it is being replaced")
 	errRemoved    = errors.New("it was removed")
+	errRejected   = errors.New("it showed a defect, and the version before it takes over")
 )
 
 // newSlot makes an empty slot with its facades.
@@ -73,7 +75,7 @@ func (s *slot) current() (*instance, error) {
 		return nil, s.absent(t)
 	}
 	if err := t.bound.in.err(); err != nil {
-		return nil, s.unavailable(err)
+		return nil, s.over(t.bound.in, err)
 	}
 	return t.bound.in, nil
 }
@@ -194,6 +196,15 @@ func (s *slot) absent(t *tenancy) error {
 	default:
 		return s.unavailable(t.reason)
 	}
+}
+
+// over says that an instance has ended. While another one stands by, that is no
+// more than a moment, and calls wait whatever their policy.
+func (s *slot) over(in *instance, reason error) error {
+	if in.trial.backed() {
+		return fmt.Errorf("plugin %s: %w: %w: %w", s.name, hook.ErrUnavailable, hook.ErrPaused, errRejected)
+	}
+	return s.unavailable(reason)
 }
 
 func (s *slot) unavailable(reason error) error {

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -101,7 +102,14 @@ func (w *spawned) gone(ctx context.Context, limit time.Duration) bool {
 // which ended it.
 func (w *spawned) autopsy() *Failure {
 	var f *Failure
-	if cause := w.instance.err(); !errors.As(cause, &f) {
+	cause := w.instance.err()
+	lost := errors.Is(cause, hook.ErrLost) && !errors.Is(cause, hook.ErrProtocol)
+	switch {
+	case errors.As(cause, &f):
+	case lost && w.gone(context.Background(), w.timing.linger):
+		// Its callers noticed before its exit was seen.
+		f = w.fail(w.now(), KindExited, describeExit(w.proc.cmd.ProcessState), "")
+	default:
 		f = w.fail(w.now(), KindUntrusted, clean(cause.Error(), 300),
 			"report this to the plugin's author")
 	}

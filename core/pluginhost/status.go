@@ -73,9 +73,18 @@ type Status struct {
 	// answers what it had; 0 and "" if there is none.
 	LeavingPID     int
 	LeavingVersion string
-	// SwapFailure is why the latest new instance did not take over; nil if it
-	// did.
+	// SwapFailure is why the latest new instance did not take over, or did not
+	// stay; nil if it did.
 	SwapFailure *Failure
+	// StandbyPID and StandbyVersion are of the instance that comes back if the
+	// one that serves shows a defect before ProvenAt; 0, "" and the zero time if
+	// there is none.
+	StandbyPID     int
+	StandbyVersion string
+	ProvenAt       time.Time
+	// RejectedVersion took over and lost its place again, for the reason in
+	// SwapFailure; "" if the latest did not.
+	RejectedVersion string
 
 	Validator   hook.Policy // as configured; zero fields mean the hook's defaults
 	Interceptor hook.Policy

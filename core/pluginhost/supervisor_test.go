@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -23,10 +25,11 @@ import (
 // fakeWorker is a plugin without a process.
 type fakeWorker struct {
 	in    *instance
+	pid   int
 	calls chan string // what the supervisor did with it
 }
 
-func (w *fakeWorker) facts() facts          { return facts{instance: w.in, pid: 1} }
+func (w *fakeWorker) facts() facts          { return facts{instance: w.in, pid: w.pid} }
 func (w *fakeWorker) expose()               {}
 func (w *fakeWorker) drain(context.Context) { w.calls <- "drain" }
 func (w *fakeWorker) stop(context.Context)  { w.calls <- "stop" }
@@ -48,13 +51,17 @@ type health struct {
 // nursery launches fake workers as a test tells it.
 type nursery struct {
 	*supervisor
-	born    []time.Time
-	births  atomic.Int64 // len(born), for a test that looks at any time
-	failing *Failure     // if set, launches fail with it
-	worker  *fakeWorker
-	health  atomic.Pointer[health] // what health checks find; nil: all is well
-	end     context.CancelFunc
-	over    chan struct{}
+	born      []time.Time
+	births    atomic.Int64 // len(born), for a test that looks at any time
+	failing   *Failure     // if set, launches fail with it
+	worker    *fakeWorker
+	health    atomic.Pointer[health]   // what health checks find; nil: all is well
+	sick      atomic.Pointer[instance] // fails its health checks
+	init      pluginv1.InitResponse    // what they answer, but for the version: the first is 1
+	pid       int
+	gestation time.Duration // of a launch
+	end       context.CancelFunc
+	over      chan struct{}
 }
 
 // newNursery makes a supervisor with a fake launcher, for use in a bubble. The
@@ -68,13 +75,17 @@ func newNursery(t *testing.T, c Config) *nursery {
 	must(t, err)
 	c.Name = "auth"
 	l := &launcher{now: time.Now, timing: defaultTiming}
-	n := &nursery{over: make(chan struct{})}
+	n := &nursery{over: make(chan struct{}), pid: 1}
+	n.init.Services = hookServices[:1]
 	n.supervisor = newSupervisor(found{Config: c, place: place{root: real, folder: real}, named: true}, l,
 		slog.New(slog.DiscardHandler), func() {}, func(context.Context) {})
 	n.fit = func(context.Context, *grpc.ClientConn) error { return nil }
 	n.retry.random = func(d time.Duration) time.Duration { return d - 1 }
 	n.launch = n.bear
-	n.supervisor.health = func(context.Context, *grpc.ClientConn) (string, error) {
+	n.supervisor.health = func(_ context.Context, conn *grpc.ClientConn) (string, error) {
+		if sick := n.sick.Load(); sick != nil && sick.conn == conn {
+			return "", errors.New("no answer")
+		}
 		if h := n.health.Load(); h != nil {
 			return h.limitation, h.err
 		}
@@ -89,8 +100,13 @@ func (n *nursery) bear(context.Context, *start) (worker, *Failure) {
 	if n.failing != nil {
 		return nil, n.failing
 	}
+	time.Sleep(n.gestation)
+	init := proto.CloneOf(&n.init)
+	init.Version = strconv.Itoa(len(n.born))
 	n.worker = &fakeWorker{
-		in:    newInstance(uint64(len(n.born)), nil, &pluginv1.InitResponse{Services: hookServices[:1]}),
+		// A connection of its own, which nobody uses.
+		in:    newInstance(uint64(len(n.born)), new(grpc.ClientConn), init),
+		pid:   n.pid,
 		calls: make(chan string, 8),
 	}
 	return n.worker, nil

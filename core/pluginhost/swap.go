@@ -85,14 +85,27 @@ func (t *tenure) arrived(life, halt context.Context, c *candidate) {
 		t.replaceExclusive(life, halt, c)
 		return
 	}
-	old, dead := t.w, t.ended()
+	before, dead := t.asReserve(), t.ended()
+	tried := !dead && t.triable(c)
+	if tried {
+		c.worker.facts().instance.trial.begin()
+	}
 	if c.failure = t.install(c); c.failure != nil {
 		t.refuse(c)
 		return
 	}
+	goes := before.worker
+	switch {
+	case tried:
+		goes = t.standBy(before)
+	case dead:
+		goes = nil
+	default:
+		t.letGo(life, halt)
+	}
 	t.takeOver(life, c)
-	if !dead {
-		t.dismiss(life, halt, old)
+	if goes != nil {
+		t.dismiss(life, halt, goes)
 	}
 }
 
@@ -112,7 +125,7 @@ func (t *tenure) refuse(c *candidate) {
 // takeOver makes a candidate, which is in the slot, the instance that is tended.
 func (t *tenure) takeOver(life context.Context, c *candidate) {
 	before := t.w.facts()
-	t.w, t.since, t.missed = c.worker, t.now(), 0
+	t.w, t.since, t.missed, t.spurned = c.worker, t.now(), 0, nil
 	t.adopt(c.verifier.found)
 	*t.verifier = *c.verifier
 	t.learn(c.manifest)
@@ -124,16 +137,22 @@ func (t *tenure) takeOver(life context.Context, c *candidate) {
 }
 
 // dismiss lets an instance that was replaced answer what it has, and stops it,
-// while t goes on.
+// while t goes on. It follows those that were dismissed before.
 func (t *tenure) dismiss(life, halt context.Context, w worker) {
 	fs := w.facts()
-	t.leaves(&fs)
-	leaving := make(chan struct{})
+	before, leaving := t.leaving, make(chan struct{})
 	t.leaving = leaving
 	t.slot.retire(fs.instance, awaited, errReplaced)
+	if before == nil {
+		t.leaves(&fs)
+	}
 	go func() {
 		defer close(leaving)
 		defer t.leaves(nil)
+		if before != nil {
+			<-before
+			t.leaves(&fs)
+		}
 		answering, cancel := context.WithCancel(halt)
 		defer cancel()
 		defer context.AfterFunc(life, func() {
@@ -168,6 +187,9 @@ func (t *tenure) end(halt context.Context, w worker) {
 // fails under another entry, the old one is tried again; its files are what they
 // are, so that after a change of files no instance is left.
 func (t *tenure) replaceExclusive(life, halt context.Context, c *candidate) {
+	t.letGo(life, halt)
+	t.leave()
+	t.leaving = nil
 	if in := t.w.facts().instance; !t.ended() {
 		t.enter(Draining)
 		t.slot.retire(in, paused, errReplaced)

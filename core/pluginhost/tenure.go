@@ -18,7 +18,9 @@ type tenure struct {
 
 	ruin    *Failure      // why no instance is left; nil while there is one
 	heir    *succession   // nil unless a new instance is being started
-	leaving chan struct{} // closed when the instance before w is gone; nil if it is
+	reserve *reserve      // stands by while w is on trial; nil if nobody does
+	spurned *rejection    // nil unless another entry is in force than was ordered
+	leaving chan struct{} // closed when all that were replaced and don't stand by are gone; nil if they are
 	seen    looks         // the last, at the plugin's own files and the lock file
 }
 
@@ -37,12 +39,19 @@ func (s *supervisor) tend(life, halt context.Context, w worker) (*Failure, time.
 		case <-life.Done():
 		case <-t.w.facts().instance.done:
 			t.lost(life, halt)
+		case <-t.reserveLost():
+			t.letGo(life, halt)
+		case <-t.provenAt():
+			t.proven(life, halt)
 		case <-check.C:
 			t.check(life)
+			t.checkReserve(life, halt)
 		case <-look.C:
 			t.lookAtFiles(life)
 		case o := <-t.nextOrder():
-			t.obey(life, o)
+			if !t.spurns(o) {
+				t.obey(life, o)
+			}
 		case w := <-t.w.facts().instance.wishes:
 			t.grant(life, w)
 		case c := <-t.arrival():
@@ -56,6 +65,7 @@ func (s *supervisor) tend(life, halt context.Context, w worker) (*Failure, time.
 		}
 	}
 	t.giveUpHeir(halt)
+	t.letGo(life, halt)
 	s.takeDown(life, halt, t.w)
 	t.leave()
 	return nil, 0
@@ -88,6 +98,13 @@ func (t *tenure) check(life context.Context) {
 		return
 	}
 	t.missed++
+	if in.trial.backed() {
+		in.offend(&Failure{
+			Plugin: t.Name, Kind: KindUnhealthy, Time: t.now(),
+			What: fmt.Sprintf("it missed a health check (%s)", rpcError(err)),
+		})
+		return
+	}
 	t.log.Warn("plugin missed a health check", slog.Int("missed", t.missed), slog.String("error", rpcError(err)))
 	if t.missed == t.timing.healthMiss {
 		in.fail(&Failure{
@@ -102,6 +119,14 @@ func (t *tenure) check(life context.Context) {
 func (s *supervisor) examine(ctx context.Context, in *instance) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timing.healthLimit)
 	defer cancel()
+	// One that has ended meanwhile is not waited for.
+	go func() {
+		select {
+		case <-in.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	limitation, err := s.health(ctx, in.conn)
 	if err != nil {
 		return err
@@ -167,10 +192,17 @@ func (t *tenure) note(err error) {
 	t.turnedDown(f)
 }
 
-// lost is what to do when the instance ended by itself: another one may be about
-// to take over.
+// lost is what to do when the instance ended by itself, or was ended because of
+// a defect: another one may stand by, or be about to take over.
 func (t *tenure) lost(life, halt context.Context) {
 	in := t.w.facts().instance
+	if t.reserve != nil {
+		if t.reserve.facts().instance.err() == nil && t.reinstate(life) {
+			t.check(life)
+			return
+		}
+		t.letGo(life, halt)
+	}
 	// Callers must not wait for the autopsy.
 	t.slot.vacate(in, in.err())
 	f := t.w.autopsy()

@@ -36,6 +36,7 @@ func quickTiming() timing {
 	t.healthEvery = 50 * time.Millisecond
 	t.poll = 10 * time.Millisecond
 	t.watch = 20 * time.Millisecond
+	t.probation = 0 // replaced instances go at once
 	return t
 }
 

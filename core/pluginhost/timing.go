@@ -28,7 +28,8 @@ type timing struct {
 	poll         time.Duration // between looks at files of a plugin that failed
 	watch        time.Duration // between looks at files of one that runs; they have to be the same twice
 
-	handover time.Duration // for the calls that a replaced instance has
+	handover  time.Duration // for the calls that a replaced instance has
+	probation time.Duration // in which a replaced instance stands by
 }
 
 var defaultTiming = timing{
@@ -56,7 +57,8 @@ var defaultTiming = timing{
 	poll:         500 * time.Millisecond,
 	watch:        time.Second,
 
-	handover: 30 * time.Second,
+	handover:  30 * time.Second,
+	probation: 10 * time.Second,
 }
 
 const defaultMaxFailures = 5

@@ -4,6 +4,7 @@ package pluginhost
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -119,9 +121,13 @@ func tryVice(t *testing.T, modes []string, never bool, policy hook.OnError) {
 func (th *testHost) installGate(t *testing.T, modes ...string) {
 	t.Helper()
 	th.install(t, "gate")
+	writeManifest(t, filepath.Join(th.dir, "gate"), gateManifest(modes...))
+}
+
+func gateManifest(modes ...string) *pluginapi.Manifest {
 	m := chaosManifest("chaos", append([]string{"run", "gate"}, modes...)...)
 	m.Services = []string{pluginv1.MessageInterceptorService_ServiceDesc.ServiceName}
-	writeManifest(t, filepath.Join(th.dir, "gate"), m)
+	return m
 }
 
 // publishOne has the interceptors decide one message.
@@ -129,6 +135,67 @@ func publishOne(hooks *hook.Hooks, topic string) *hook.Call {
 	call := &hook.Call{Message: &mqtt.Message{Topic: topic, Payload: []byte("payload"), Created: time.Now()}}
 	hooks.Intercept(context.Background(), hook.AfterAuthorization, &hook.Batch{Point: hook.PointPublish, Calls: []*hook.Call{call}})
 	return call
+}
+
+// A new version that goes wrong once it serves, at its first message or later:
+// the old one is back, it never went away, and whoever asks is told why.
+func TestNewVersionWithVices(t *testing.T) {
+	tests := []struct {
+		mode, at, what string
+		timeout        time.Duration
+	}{
+		{"wrong-numbers", "1", "which was not made", patience},
+		{"twice", "50", "a second answer to call", patience},
+		{"foreign-answer", "1", "got no answer in time", 300 * time.Millisecond},
+		{"huge", "50", "larger than max", patience},
+		{"exit-at-work", "1", "it exited with status 3", patience},
+		{"stop-itself", "50", "no answer in time", 300 * time.Millisecond},
+	}
+	for _, tt := range tests {
+		t.Run(tt.mode, func(t *testing.T) {
+			t.Parallel()
+			hooks := hook.NewHooks(nil)
+			t.Cleanup(hooks.Close)
+			th := newTestHost(t, func(o *Options) {
+				o.Plugins = []Config{{
+					Name: "gate", Probation: time.Hour,
+					Interceptor: hook.Policy{Idempotent: true, Timeout: tt.timeout, HoldFor: patience},
+				}}
+				o.OnChange = func(b Bindings) { hooks.SetInterceptors(b.Interceptors) }
+			})
+			th.timing.healthEvery = time.Hour // which would notice some of it too
+			th.installGate(t, "v=1.0.0")
+			hooks.SetInterceptors(th.mustStart(t).Interceptors)
+			old := th.status(t, "gate").PID
+			m := gateManifest("v=2.0.0", tt.mode, "at="+tt.at)
+			aside := t.TempDir()
+			writeManifest(t, aside, m)
+			must(t, os.Rename(filepath.Join(aside, manifestFile), filepath.Join(th.dir, "gate", manifestFile)))
+			th.until(t, "gate", "is replaced", func(s Status) bool { return s.Swaps == 1 })
+			if s := th.status(t, "gate"); s.StandbyPID != old || s.StandbyVersion != "1.0.0" || s.PID == old {
+				t.Errorf("status is %+v", s)
+			}
+			var publishers sync.WaitGroup
+			for range 4 {
+				publishers.Go(func() {
+					for range 32 {
+						if call := publishOne(hooks, "gated/x"); call.Verdict.Action != hook.Pass || !isMarked(call) {
+							t.Errorf("a message got the verdict %+v", call.Verdict)
+						}
+					}
+				})
+			}
+			publishers.Wait()
+			s := th.until(t, "gate", "is what it was", func(s Status) bool { return s.RejectedVersion == "2.0.0" })
+			if s.PID != old || s.State != Ready || s.Restarts != 0 || !strings.Contains(s.SwapFailure.What, tt.what) {
+				t.Errorf("status is %+v, %v", s, s.SwapFailure)
+			}
+			t.Log(s.SwapFailure.What)
+			if !answers(s.Socket) {
+				t.Error("its stable socket leads nowhere")
+			}
+		})
+	}
 }
 
 func isMarked(c *hook.Call) bool { return strings.HasSuffix(string(c.Message.Payload), "!") }

@@ -284,13 +284,24 @@ type Plugin struct {
 	LeavingPid int64 `protobuf:"varint,19,opt,name=leaving_pid,json=leavingPid,proto3" json:"leaving_pid,omitempty"`
 	// Its version.
 	LeavingVersion string `protobuf:"bytes,20,opt,name=leaving_version,json=leavingVersion,proto3" json:"leaving_version,omitempty"`
-	// Why the latest new instance or configuration was not put in force, in one
-	// line; empty if it was.
+	// Why the latest new instance or configuration was not put in force, or did
+	// not stay so, in one line; empty if it was and did.
 	SwapFailure string `protobuf:"bytes,21,opt,name=swap_failure,json=swapFailure,proto3" json:"swap_failure,omitempty"`
 	// When, in nanoseconds since the Unix epoch; 0 if never.
 	SwapFailureUnixNanos int64 `protobuf:"varint,22,opt,name=swap_failure_unix_nanos,json=swapFailureUnixNanos,proto3" json:"swap_failure_unix_nanos,omitempty"`
-	unknownFields        protoimpl.UnknownFields
-	sizeCache            protoimpl.SizeCache
+	// Process identifier of the instance that comes back if the one that serves
+	// shows a defect before proven_at; 0 if there is none.
+	StandbyPid int64 `protobuf:"varint,23,opt,name=standby_pid,json=standbyPid,proto3" json:"standby_pid,omitempty"`
+	// Its version.
+	StandbyVersion string `protobuf:"bytes,24,opt,name=standby_version,json=standbyVersion,proto3" json:"standby_version,omitempty"`
+	// When the instance that serves will have proven itself, in nanoseconds since
+	// the Unix epoch; 0 if it has.
+	ProvenAtUnixNanos int64 `protobuf:"varint,25,opt,name=proven_at_unix_nanos,json=provenAtUnixNanos,proto3" json:"proven_at_unix_nanos,omitempty"`
+	// The version that took over and lost its place again, for the reason in
+	// swap_failure; empty if the latest did not.
+	RejectedVersion string `protobuf:"bytes,26,opt,name=rejected_version,json=rejectedVersion,proto3" json:"rejected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Plugin) Reset() {
@@ -475,6 +486,34 @@ func (x *Plugin) GetSwapFailureUnixNanos() int64 {
 		return x.SwapFailureUnixNanos
 	}
 	return 0
+}
+
+func (x *Plugin) GetStandbyPid() int64 {
+	if x != nil {
+		return x.StandbyPid
+	}
+	return 0
+}
+
+func (x *Plugin) GetStandbyVersion() string {
+	if x != nil {
+		return x.StandbyVersion
+	}
+	return ""
+}
+
+func (x *Plugin) GetProvenAtUnixNanos() int64 {
+	if x != nil {
+		return x.ProvenAtUnixNanos
+	}
+	return 0
+}
+
+func (x *Plugin) GetRejectedVersion() string {
+	if x != nil {
+		return x.RejectedVersion
+	}
+	return ""
 }
 
 // HookCounters count one hook of one plugin.
@@ -1086,7 +1125,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x04 \x03(\tR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x05 \x01(\x04R\aclients\x12$\n" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
-	"\bretained\x18\a \x01(\x04R\bretained\"\xd9\x05\n" +
+	"\bretained\x18\a \x01(\x04R\bretained\"\xff\x06\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -1111,7 +1150,12 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"leavingPid\x12'\n" +
 	"\x0fleaving_version\x18\x14 \x01(\tR\x0eleavingVersion\x12!\n" +
 	"\fswap_failure\x18\x15 \x01(\tR\vswapFailure\x125\n" +
-	"\x17swap_failure_unix_nanos\x18\x16 \x01(\x03R\x14swapFailureUnixNanos\"\xc6\x03\n" +
+	"\x17swap_failure_unix_nanos\x18\x16 \x01(\x03R\x14swapFailureUnixNanos\x12\x1f\n" +
+	"\vstandby_pid\x18\x17 \x01(\x03R\n" +
+	"standbyPid\x12'\n" +
+	"\x0fstandby_version\x18\x18 \x01(\tR\x0estandbyVersion\x12/\n" +
+	"\x14proven_at_unix_nanos\x18\x19 \x01(\x03R\x11provenAtUnixNanos\x12)\n" +
+	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
