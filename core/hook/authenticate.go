@@ -2,7 +2,6 @@ package hook
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -64,23 +63,21 @@ func (h *Hooks) Authenticate(ctx context.Context, c *Connect, x Exchange) *Admis
 	})
 }
 
-// authenticate takes one validator through an exchange. It is not repeated: the
-// client cannot be asked the same again.
+// authenticate takes one validator through an exchange, under its policy: its
+// turns have its timeout each and hold a slot, the breaker counts it. It is
+// repeated, where the policy says hold, only until the client was asked, for
+// that can't be asked the same again.
 func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *Connect, x Exchange) answer {
-	pc := &s.Counters.points[PointConnect]
-	t := timing{began: time.Now(), attempts: 1}
-	d, err := a.Authenticate(ctx, c, x)
-	t.took = time.Since(t.began) // not the plugin's alone, so that it is in no histogram
-	t.waited = t.took
-	if err == nil {
-		err = d.check()
-	}
-	if err != nil {
-		pc.failed.Add(1)
-		return answer{err: fmt.Errorf("validator %s: %w", s.Name, err), exchange: true, timing: t}
-	}
-	pc.decided.Add(1)
-	return answer{decision: d, exchange: true, timing: t}
+	t := &turns{Exchange: x, slots: s.slots}
+	out := s.call(ctx, t, func(ctx context.Context) (*Decision, error) {
+		d, err := a.Authenticate(ctx, c, t)
+		if err == nil {
+			err = d.check()
+		}
+		return d, err
+	})
+	out.exchange = true
+	return out
 }
 
 // decide asks the validators in order, by way of ask.

@@ -258,7 +258,7 @@ func (s *interceptorStage) attempt(ctx context.Context, pc *pointCounters, b *Ba
 		}
 		defer s.held.Add(-size)
 	}
-	return s.Policy.attempt(ctx, s.Interceptor, defaultInterceptorTimeout, policy, pc, func(ctx context.Context) error {
+	return s.Policy.attempt(ctx, s.Interceptor, defaultInterceptorTimeout, policy, pc, nil, func(ctx context.Context) error {
 		if err := s.slots.enter(ctx); err != nil {
 			return err
 		}

@@ -79,7 +79,7 @@ func (h *Hooks) Validate(ctx context.Context, c *Connect) *Admission {
 func (h *Hooks) Revalidate(ctx context.Context, c *Connect) *Admission {
 	return h.decide(ctx, c, func(s *validatorStage) answer {
 		g := generation(s.Validator)
-		a := s.call(ctx, func(ctx context.Context) (*Decision, error) { return s.ask(ctx, c) })
+		a := s.call(ctx, nil, func(ctx context.Context) (*Decision, error) { return s.ask(ctx, c) })
 		if a.err == nil {
 			s.keep.renew(c, g, a.decision)
 		}
@@ -157,15 +157,16 @@ func (s *validatorStage) validate(ctx context.Context, c *Connect) answer {
 		s.Counters.points[PointConnect].kept.Add(1)
 		return answer{decision: d, kept: true, timing: timing{began: time.Now()}}
 	}
-	return s.call(ctx, func(ctx context.Context) (*Decision, error) {
+	return s.call(ctx, nil, func(ctx context.Context) (*Decision, error) {
 		return s.keep.ask(ctx, c, g, func() (*Decision, error) { return s.ask(ctx, c) })
 	})
 }
 
-// call asks under the stage's policy, with holding.
-func (s *validatorStage) call(ctx context.Context, ask func(context.Context) (*Decision, error)) (a answer) {
+// call asks under the stage's policy, with holding. x is nil unless the client
+// is asked too.
+func (s *validatorStage) call(ctx context.Context, x *turns, ask func(context.Context) (*Decision, error)) (a answer) {
 	pc := &s.Counters.points[PointConnect]
-	a.timing, a.err = s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, func(ctx context.Context) (err error) {
+	a.timing, a.err = s.Policy.attempt(ctx, s.Validator, defaultValidatorTimeout, s.onError(), pc, x, func(ctx context.Context) (err error) {
 		a.decision, err = ask(ctx)
 		return err
 	})
@@ -219,8 +220,9 @@ func (s *validatorStage) applyPolicy(adm *Admission, err error) (goOn bool) {
 // attempt calls f until it decides or the policy is at its end: once, or, when
 // calls are held, as often as the hook can be called again within HoldFor. A
 // hook that is being replaced holds calls under any policy. hook is asked
-// whether it is a [Waiter] and [Generational].
-func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, f func(context.Context) error) (t timing, err error) {
+// whether it is a [Waiter] and [Generational]. What a client did is not held
+// against the hook.
+func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, onError OnError, pc *pointCounters, x *turns, f func(context.Context) error) (t timing, err error) {
 	if p.Timeout != 0 {
 		timeout = p.Timeout
 	}
@@ -235,17 +237,21 @@ func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, o
 		}
 		pc.running.Add(1)
 		t.attempts++
-		err := callWithin(ctx, timeout, f)
+		err := x.within(ctx, timeout, f)
 		now := time.Now()
-		t.took, t.waited = now.Sub(began), now.Sub(t.began)
+		t.took, t.waited = x.took(now.Sub(began)), now.Sub(t.began)
 		pc.running.Add(-1)
+		if x.byClient() {
+			pc.breaker.report(ctx, p, g, ErrUnavailable) // nobody knows of the hook
+			return t, err
+		}
 		pc.breaker.report(ctx, p, g, err)
 		if err == nil {
 			return t, nil
 		}
 		pc.fail(err, t.took)
 		holds := onError == OnErrorHold || errors.Is(err, ErrPaused)
-		if !holds || ctx.Err() != nil || !p.mayRepeat(err) {
+		if !holds || ctx.Err() != nil || x.final() || !p.mayRepeat(err) {
 			return t, err
 		}
 		if holdUntil.IsZero() {

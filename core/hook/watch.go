@@ -42,7 +42,7 @@ type Report struct {
 	Connect  *Connect  // at PointConnect
 	Decision *Decision // its answer; nil if it gave none
 	Kept     bool      // Decision is one that was kept
-	Exchange bool      // it was enhanced authentication; Took has the client's share in it
+	Exchange bool      // it was enhanced authentication; Took is the hook's share
 
 	Calls []CallReport // at the points of interceptors
 
