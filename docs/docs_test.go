@@ -23,6 +23,7 @@ func TestConfigurationKeys(t *testing.T) {
 	documented := documentedKeys(t)
 	general := keysOf(structs, "config")
 	for _, sub := range []struct{ key, section, name string }{
+		{"listeners", "listeners", "listenerConfig"},
 		{"limits", "limits", "limitsConfig"},
 		{"mqtt", "mqtt", "mqttConfig"},
 		{"retained", "retained", "retainedConfig"},
@@ -32,9 +33,11 @@ func TestConfigurationKeys(t *testing.T) {
 		compare(t, sub.section, keysOf(structs, sub.name), documented[sub.section])
 	}
 	compare(t, "Configuration", general, documented["Configuration"])
-	for _, key := range keysOf(structs, "policyConfig") {
-		if !strings.Contains(page(t, "operations.md"), "`"+key+"`") {
-			t.Errorf("operations.md does not have the policy %s", key)
+	for _, name := range []string{"policyConfig", "listenerLimitsConfig"} {
+		for _, key := range keysOf(structs, name) {
+			if !strings.Contains(page(t, "operations.md"), "`"+key+"`") {
+				t.Errorf("operations.md does not have %s of %s", key, name)
+			}
 		}
 	}
 }
@@ -72,23 +75,28 @@ func configStructs(t *testing.T) map[string]*ast.StructType {
 	return structs
 }
 
-// keysOf returns the keys of a struct. Those of log, listeners and observer
-// belong to their parents, as the tables have them.
+// keysOf returns the keys of a struct. Those of log, tls and the like belong to
+// their parents, as the tables have them.
 func keysOf(structs map[string]*ast.StructType, name string) []string {
 	var keys []string
 	for _, f := range structs[name].Fields.List {
 		tag, _ := strconv.Unquote(f.Tag.Value)
 		key := reflect.StructTag(tag).Get("yaml")
 		switch key {
-		case "log", "observer":
-			for _, sub := range keysOf(structs, f.Type.(*ast.Ident).Name) {
+		case "log", "observer", "tls", "websocket", "proxy_protocol":
+			of := f.Type
+			if star, ok := of.(*ast.StarExpr); ok {
+				of = star.X
+			}
+			for _, sub := range keysOf(structs, of.(*ast.Ident).Name) {
 				keys = append(keys, key+"."+sub)
 			}
 			continue
-		case "listeners":
-			for _, sub := range keysOf(structs, "listenerConfig") {
+		case "certificates":
+			for _, sub := range keysOf(structs, "certificateConfig") {
 				keys = append(keys, key+"[]."+sub)
 			}
+			continue
 		}
 		keys = append(keys, key)
 	}

@@ -26,8 +26,61 @@ type config struct {
 }
 
 type listenerConfig struct {
-	URL  string `yaml:"url"`
-	Name string `yaml:"name"`
+	URL              string               `yaml:"url"`
+	Name             string               `yaml:"name"`
+	Systemd          string               `yaml:"systemd"`
+	Backlog          int                  `yaml:"backlog"`
+	HandshakeTimeout duration             `yaml:"handshake_timeout"`
+	Handshakes       int                  `yaml:"handshakes"`
+	Validators       []string             `yaml:"validators"`
+	Mountpoint       string               `yaml:"mountpoint"`
+	Versions         []mqttVersion        `yaml:"versions"`
+	Connections      int                  `yaml:"connections"`
+	Limits           listenerLimitsConfig `yaml:"limits"`
+	TLS              *tlsConfig           `yaml:"tls"`
+	WebSocket        webSocketConfig      `yaml:"websocket"`
+	ProxyProtocol    proxyProtocolConfig  `yaml:"proxy_protocol"`
+}
+
+// listenerLimitsConfig narrow the limits for the clients of one listener.
+type listenerLimitsConfig struct {
+	PacketSize             *size     `yaml:"packet_size"`
+	MaxQoS                 *uint8    `yaml:"max_qos"`
+	KeepAlive              *duration `yaml:"keep_alive"`
+	SessionExpiry          *duration `yaml:"session_expiry"`
+	ReceiveMaximum         *uint16   `yaml:"receive_maximum"`
+	TopicAliases           *uint16   `yaml:"topic_aliases"`
+	QueueMessages          *int      `yaml:"queue_messages"`
+	QueueBytes             *size     `yaml:"queue_bytes"`
+	SubscriptionsPerClient *int      `yaml:"subscriptions_per_client"`
+	MessagesPerSecond      *float64  `yaml:"messages_per_second"`
+	BytesPerSecond         *size     `yaml:"bytes_per_second"`
+}
+
+type tlsConfig struct {
+	Certificates       []certificateConfig `yaml:"certificates"`
+	MinVersion         string              `yaml:"min_version"`
+	ClientCertificates string              `yaml:"client_certificates"`
+	ClientCA           []string            `yaml:"client_ca"`
+	CRL                []string            `yaml:"crl"`
+	UsernameFrom       string              `yaml:"username_from"`
+}
+
+type certificateConfig struct {
+	Certificate  string `yaml:"certificate"`
+	Key          string `yaml:"key"`
+	PKCS12       string `yaml:"pkcs12"`
+	Password     string `yaml:"password"`
+	PasswordFile string `yaml:"password_file"`
+}
+
+type webSocketConfig struct {
+	Origins        []string  `yaml:"origins"`
+	TrustedProxies []network `yaml:"trusted_proxies"`
+}
+
+type proxyProtocolConfig struct {
+	From []network `yaml:"from"`
 }
 
 type logConfig struct {

@@ -16,8 +16,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-
-	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 )
 
 // configError is a mistake in the configuration file, with its place.
@@ -149,10 +147,8 @@ var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
 
 // check looks at what the types do not tell. The error is a *misplaced.
 func (c *config) check() error {
-	for i, l := range c.Listeners {
-		if _, err := listener.Parse(l.URL); err != nil {
-			return &misplaced{fmt.Sprintf("$.listeners[%d].url", i), err.Error()}
-		}
+	if err := checkListeners(c.Listeners); err != nil {
+		return err
 	}
 	if err := oneOf("$.log.level", c.Log.Level, "", "debug", "info", "warn", "error"); err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/signal"
 	"reflect"
@@ -11,16 +12,24 @@ import (
 
 // followReloads reads the configuration again whenever somebody asks for it,
 // until the returned function is called, which waits for a reload that runs.
+// What is asked for while the broker starts is done when it has.
 func (s *server) followReloads(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	hup := make(chan os.Signal, 1)
 	notifyReload(hup)
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		select {
+		case <-s.serving:
+		case <-ctx.Done():
+			return
+		}
 		for {
 			select {
 			case <-hup:
+				supervisor{s.log}.reloading()
 				s.reload(ctx)
+				supervisor{s.log}.ready()
 			case <-ctx.Done():
 				return
 			}
@@ -34,11 +43,16 @@ func (s *server) followReloads(ctx context.Context) (stop func()) {
 }
 
 // reload puts in force what can be while clients are connected: the log level,
-// the plugins, and which of them keeps the retained messages. A configuration
-// that can't be read changes nothing at all; a plugin that does not take its part
+// the listeners and their certificates, the plugins, and which of them keeps the
+// retained messages. A configuration that can't be read, or whose listeners
+// can't be opened, changes nothing at all; a plugin that does not take its part
 // of it goes on with the old one.
 func (s *server) reload(ctx context.Context) {
 	cfg, err := s.load()
+	var planned *change
+	if err == nil {
+		planned, err = s.addresses.plan(ctx, cfg.Listeners)
+	}
 	if err != nil {
 		s.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 		return
@@ -55,6 +69,9 @@ func (s *server) reload(ctx context.Context) {
 			before.Retained.Store = cfg.Retained.Store
 		}
 	}
+	if lerr := s.changeListeners(ctx, cfg, planned); lerr != nil {
+		err = errors.Join(err, lerr)
+	}
 	if keys := before.needsRestart(cfg); len(keys) > 0 {
 		s.log.Warn("some changes of the configuration take effect at the next start", "keys", strings.Join(keys, ", "))
 	}
@@ -65,15 +82,28 @@ func (s *server) reload(ctx context.Context) {
 	s.log.Info("configuration reloaded", "level", s.level.Level().String())
 }
 
-// needsRestart names the keys, plugins and log level left out, that differ from
-// those of another configuration.
+// changeListeners puts planned listeners in force, unless they would let
+// everybody in: that is known only now that the plugins are those of cfg.
+func (s *server) changeListeners(ctx context.Context, cfg *config, planned *change) error {
+	if err := openness(*cfg.access(), *s.bound.Load()); err != nil {
+		planned.discard()
+		return err
+	}
+	err := planned.apply(ctx)
+	s.access.Store(cfg.access())
+	s.bind(*s.bound.Load())
+	return err
+}
+
+// needsRestart names the keys that differ from those of another configuration,
+// without what reload sees to.
 func (c *config) needsRestart(o *config) []string {
 	var keys []string
 	a, b := reflect.ValueOf(*c), reflect.ValueOf(*o)
 	for i := range a.NumField() {
 		key := a.Type().Field(i).Tag.Get("yaml")
 		x, y := a.Field(i).Interface(), b.Field(i).Interface()
-		if key == "plugins" || key == "log" && c.Log.Format == o.Log.Format {
+		if key == "plugins" || key == "listeners" || key == "allow_anonymous" || key == "log" && c.Log.Format == o.Log.Format {
 			continue
 		}
 		if !reflect.DeepEqual(x, y) {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -113,7 +114,12 @@ type server struct {
 	retained *retain.Index
 	kept     *retainedStore
 	broker   *broker.Broker
-	opened   []listener.Listener
+
+	inherited inherited
+	addresses *addresses
+	access    atomic.Pointer[access]              // in force
+	bound     atomic.Pointer[pluginhost.Bindings] // what the plugins serve; nil before
+	serving   chan struct{}                       // closed when the listeners are open
 }
 
 // run starts everything in order, serves, and stops everything in the opposite
@@ -128,6 +134,9 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err := s.chooseRetained(); err != nil {
 		return err
 	}
+	s.inherited = inheritedSockets() // before anything is started that could inherit them again
+	s.access.Store(s.cfg.access())
+	s.serving = make(chan struct{})
 	s.hooks = hook.NewHooks(s.log)
 	bindings, err := s.startPlugins(ctx)
 	defer func() { err = errors.Join(err, s.stopPlugins()) }()
@@ -144,6 +153,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, stopRetained()) }()
 	s.broker = broker.New(s.brokerOptions())
+	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker))
 	admin, err := s.openAdmin(ctx)
 	if err != nil {
@@ -178,6 +188,7 @@ func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) 
 // bind hands what the plugins serve to the hooks. Should the last validator go
 // while the network can reach the broker, nobody gets in any more.
 func (s *server) bind(b pluginhost.Bindings) {
+	s.bound.Store(&b)
 	validators := b.Validators
 	if err := s.checkOpenness(b); err != nil {
 		s.log.Error("every client is refused", slog.Any("error", err))
@@ -205,15 +216,30 @@ func refuseAll(context.Context, *hook.Connect) (*hook.Decision, error) {
 
 // checkOpenness refuses to let the whole network in by accident.
 func (s *server) checkOpenness(b pluginhost.Bindings) error {
-	if s.cfg.AllowAnonymous || len(b.Validators) > 0 {
+	return openness(*s.access.Load(), b)
+}
+
+// access is what decides whether the broker is open to everybody.
+type access struct {
+	anonymous bool // is what is wanted
+	listeners []listenerConfig
+}
+
+func (c *config) access() *access { return &access{c.AllowAnonymous, c.Listeners} }
+
+func openness(a access, b pluginhost.Bindings) error {
+	if a.anonymous {
 		return nil
 	}
-	for _, l := range s.cfg.Listeners {
+	for i := range a.listeners {
+		l := &a.listeners[i]
 		u, err := listener.Parse(l.URL)
 		if err != nil {
 			return err
 		}
-		if !listener.IsLoopback(u) {
+		validated := len(b.Validators) > 0 && (l.Validators == nil || len(l.Validators) > 0)
+		certified := l.TLS != nil && l.TLS.ClientCertificates == "required"
+		if !validated && !certified && (l.Systemd != "" || !listener.IsLoopback(u)) {
 			return fmt.Errorf("listener %s can be reached from other machines and no plugin validates connections: "+
 				"add a validator such as authfile, listen on 127.0.0.1, or set allow_anonymous: true", l.URL)
 		}
@@ -223,57 +249,39 @@ func (s *server) checkOpenness(b pluginhost.Bindings) error {
 
 // serve opens the listeners and serves until ctx ends.
 func (s *server) serve(ctx context.Context) error {
-	defer func() {
-		for _, l := range s.opened {
-			_ = l.Close()
-		}
-	}()
-	for _, lc := range s.cfg.Listeners {
-		l, err := listener.Open(ctx, lc.URL, listener.Options{Name: lc.Name})
-		if err != nil {
-			return err
-		}
-		s.opened = append(s.opened, l)
-	}
 	serving, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if err := s.addresses.openAll(ctx, s.cfg.Listeners); err != nil {
+		return err
+	}
+	close(s.serving)
+	defer s.addresses.closeAll()
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	failed := make(chan error, len(s.opened)+1)
+	defer cancel()
+	failed := make(chan error, 1)
 	wg.Go(func() { failed <- s.broker.Run(serving) })
-	urls := make([]string, len(s.opened))
-	for i, l := range s.opened {
-		urls[i] = l.URL()
-		wg.Go(func() {
-			if err := s.broker.Serve(serving, l); !errors.Is(err, broker.ErrClosed) {
-				failed <- err
-			}
-		})
-	}
-	if _, err := fmt.Fprintln(s.out, "ready", strings.Join(urls, " ")); err != nil {
+	if _, err := fmt.Fprintln(s.out, "ready", strings.Join(s.listenerURLs(), " ")); err != nil {
 		s.log.Debug("nobody reads standard output", "error", err)
 	}
+	systemd := supervisor{s.log}
+	systemd.ready()
+	wg.Go(func() { systemd.watch(serving, func() { s.broker.Stats() }) })
 	var cause error
 	select {
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 	case cause = <-failed:
+	case cause = <-s.addresses.failed:
 	}
+	systemd.stopping()
 	sctx, done := context.WithTimeout(context.Background(), stopTimeout)
 	defer done()
-	err := s.broker.Shutdown(sctx)
-	cancel()
-	return errors.Join(cause, err)
+	return errors.Join(cause, s.broker.Shutdown(sctx))
 }
 
 // listenerURLs are the addresses that are open, as clients write them.
-func (s *server) listenerURLs() []string {
-	urls := make([]string, len(s.opened))
-	for i, l := range s.opened {
-		urls[i] = l.URL()
-	}
-	return urls
-}
+func (s *server) listenerURLs() []string { return s.addresses.urls() }
 
 // parseAdminURL splits an admin address into network and address.
 func parseAdminURL(raw string) (network, address string, err error) {

@@ -30,6 +30,7 @@ func TestLastValidatorGoes(t *testing.T) {
 			cfg: &config{AllowAnonymous: c.anonymous, Listeners: []listenerConfig{{URL: c.url}}},
 			log: slog.New(slog.DiscardHandler), hooks: hook.NewHooks(nil),
 		}
+		s.access.Store(s.cfg.access())
 		for _, step := range []struct {
 			bindings pluginhost.Bindings
 			want     mqtt.ReasonCode

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
 // duration is a time span written as "200ms", "5s" or "1h30m".
@@ -78,6 +80,49 @@ func (o *onError) UnmarshalYAML(n ast.Node) error {
 		}
 	}
 	return badValue(n, "%q is none of hold, refuse, pass, disconnect", s)
+}
+
+// network is a range of addresses, "10.0.0.0/8", or one of them.
+type network netip.Prefix
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (w *network) UnmarshalYAML(n ast.Node) error {
+	s := n.GetToken().Value
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		var ip netip.Addr
+		if ip, err = netip.ParseAddr(s); err == nil {
+			p = netip.PrefixFrom(ip, ip.BitLen())
+		}
+	}
+	if err != nil {
+		return badValue(n, "%q is no network; write 10.0.0.0/8 or an address", s)
+	}
+	*w = network(p.Masked())
+	return nil
+}
+
+func prefixes(list []network) []netip.Prefix {
+	out := make([]netip.Prefix, len(list))
+	for i, w := range list {
+		out[i] = netip.Prefix(w)
+	}
+	return out
+}
+
+// mqttVersion is a version as people call it.
+type mqttVersion mqtt.Version
+
+// UnmarshalYAML implements yaml.NodeUnmarshaler.
+func (v *mqttVersion) UnmarshalYAML(n ast.Node) error {
+	s := n.GetToken().Value
+	for _, known := range []mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V5} {
+		if s == known.String() || known == mqtt.V5 && s == "5.0" {
+			*v = mqttVersion(known)
+			return nil
+		}
+	}
+	return badValue(n, "%q is none of 3.1, 3.1.1, 5", s)
 }
 
 // badValue is an error with its place.

@@ -104,7 +104,7 @@ func (x *exchange) failed(err error) error {
 // authenticate decides about a CONNECT with an authentication method. It
 // returns false if there is nothing left to answer.
 func (c *conn) authenticate(p *packet.Connect) (*hook.Admission, bool) {
-	if !c.b.hooks.Authenticates(p.AuthMethod) {
+	if !c.b.hooks.Authenticates(c.connect) {
 		return &hook.Admission{Code: mqtt.BadAuthenticationMethod, Reason: "no validator knows this authentication method"}, true
 	}
 	x := &exchange{c: c, method: p.AuthMethod}

@@ -50,7 +50,8 @@ type Broker struct {
 	paused    bool // no new connections, by the server API
 	listeners map[listener.Listener]struct{}
 	conns     map[*conn]struct{}
-	wg        sync.WaitGroup // connection goroutines
+	places    map[string]*place // by the listener's name
+	wg        sync.WaitGroup    // connection goroutines
 }
 
 // New makes a broker. It starts nothing.
@@ -63,6 +64,7 @@ func New(o Options) *Broker {
 		sys:       retain.New(retain.Options{}),
 		listeners: make(map[listener.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
+		places:    make(map[string]*place),
 	}
 	b.decoding = b.limits.decoding()
 	if b.log == nil {
@@ -137,10 +139,14 @@ func (b *Broker) untrack(l listener.Listener) {
 // no room for another.
 func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 	b.stats.sockets.Add(1)
-	c := newConn(b, nc, l)
 	b.mu.Lock()
-	full := b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections
+	at := b.placeLocked(l.Name())
+	b.mu.Unlock()
+	c := newConn(b, nc, l, at.options.Load())
+	b.mu.Lock()
+	full := b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections || at.full()
 	if !full {
+		at.connections.Add(1)
 		b.conns[c] = struct{}{}
 		b.wg.Add(1)
 	}
@@ -156,6 +162,7 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 		b.mu.Lock()
 		delete(b.conns, c)
 		b.mu.Unlock()
+		at.connections.Add(-1)
 	}()
 }
 

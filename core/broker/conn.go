@@ -20,6 +20,7 @@ type conn struct {
 	b    *Broker
 	nc   net.Conn
 	l    listener.Listener
+	at   *ListenerOptions // of l when the connection was accepted
 	id   uint64
 	peer string
 
@@ -74,10 +75,10 @@ type connLimits struct {
 	byteRate      *float64 // per second; nil for any
 }
 
-func newConn(b *Broker, nc net.Conn, l listener.Listener) *conn {
+func newConn(b *Broker, nc net.Conn, l listener.Listener, at *ListenerOptions) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
-		b: b, nc: nc, l: l, id: b.nextConnID.Add(1), peer: peerAddress(nc),
+		b: b, nc: nc, l: l, at: at, id: b.nextConnID.Add(1), peer: peerAddress(nc),
 		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	c.w.init(c)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -34,6 +35,10 @@ func (c *conn) handshake() bool {
 		return false
 	}
 	c.connect = c.connectInfo(p)
+	if err := c.at.identify(c.connect); err != nil {
+		c.refuse(p.ClientID, &hook.Admission{Code: mqtt.BadUserNameOrPassword, Reason: err.Error()})
+		return false
+	}
 	ask := c.validate
 	if p.HasAuthMethod {
 		ask = c.authenticate
@@ -42,6 +47,7 @@ func (c *conn) handshake() bool {
 	if !here {
 		return false
 	}
+	c.at.admit(adm)
 	if adm.Code == mqtt.Success && p.Will != nil {
 		adm = c.checkWill(p, adm)
 	}
@@ -92,6 +98,9 @@ func (c *conn) refuseMalformed(err error) {
 
 // checkConnect checks what the decoder cannot.
 func (c *conn) checkConnect(p *packet.Connect) (mqtt.ReasonCode, string) {
+	if !c.at.speaks(p.Version) {
+		return mqtt.UnsupportedProtocolVersion, "this version of MQTT is not spoken here"
+	}
 	switch w := p.Will; {
 	case w == nil:
 	case c.b.checkTopic(w.Topic) != "", reserved(w.Topic):
@@ -147,7 +156,9 @@ func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
 		RequestResponseInfo: p.RequestResponseInfo, RequestProblemInfo: p.RequestProblemInfo,
 		User: p.User, AuthMethod: p.AuthMethod, AuthData: p.AuthData,
 		PeerAddress: c.peer, LocalAddress: c.nc.LocalAddr().String(), Listener: c.l.Name(), Transport: c.l.Transport(),
+		Validators: c.at.Validators,
 	}
+	describeTransport(in, listener.Describe(c.nc))
 	if p.Will != nil {
 		in.Will = willOf(p.Will, p.ClientID, "")
 	}

@@ -67,6 +67,7 @@ func (c *conn) revalidate(ctx context.Context) error {
 // refusal, the ending is that of the connection.
 func (c *conn) readmit(adm *hook.Admission) *ending {
 	cl := c.client
+	c.at.admit(adm)
 	if adm.Code == mqtt.Success && (adm.Username != cl.principal || adm.Mountpoint != cl.mountpoint) {
 		adm.Code, adm.Reason = mqtt.NotAuthorized, "the session belongs to another user"
 	}

@@ -3,6 +3,7 @@ package hook
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -39,10 +40,12 @@ type AuthStep struct {
 // authenticateTimeout bounds a whole exchange, the client's answers included.
 const authenticateTimeout = 60 * time.Second
 
-// Authenticates reports whether any validator knows an authentication method.
-func (h *Hooks) Authenticates(method string) bool {
-	for _, s := range *h.validators.Load() {
-		if a, ok := s.Validator.(Authenticator); ok && a.Authenticates(method) {
+// Authenticates reports whether any validator that is to be asked about a client
+// knows its authentication method.
+func (h *Hooks) Authenticates(c *Connect) bool {
+	stages, _ := h.asked(c)
+	for _, s := range stages {
+		if a, ok := s.Validator.(Authenticator); ok && a.Authenticates(c.AuthMethod) {
 			return true
 		}
 	}
@@ -80,10 +83,34 @@ func (s *validatorStage) authenticate(ctx context.Context, a Authenticator, c *C
 	return out
 }
 
+// asked returns the validators that decide about a client, or the name of one
+// that should and is not there.
+func (h *Hooks) asked(c *Connect) (stages []*validatorStage, missing string) {
+	all := *h.validators.Load()
+	if c.Validators == nil {
+		return all, ""
+	}
+	for _, s := range all {
+		if slices.Contains(c.Validators, s.Name) {
+			stages = append(stages, s)
+		}
+	}
+	for _, name := range c.Validators {
+		if !slices.ContainsFunc(stages, func(s *validatorStage) bool { return s.Name == name }) {
+			return nil, name
+		}
+	}
+	return stages, ""
+}
+
 // decide asks the validators in order, by way of ask.
 func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage) answer) *Admission {
 	adm := &Admission{Username: c.Username}
-	stages := *h.validators.Load()
+	stages, missing := h.asked(c)
+	if missing != "" {
+		h.log.LogAttrs(ctx, slog.LevelWarn, "validator is not there", slog.String("plugin", missing), slog.String("listener", c.Listener))
+		return &Admission{Code: mqtt.ServerUnavailable, By: missing, Err: ErrUnavailable}
+	}
 	if len(stages) == 0 {
 		return adm
 	}

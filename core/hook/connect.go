@@ -53,6 +53,10 @@ type Connect struct {
 	AuthMethod          string // "" if none
 	AuthData            []byte // nil if none
 
+	// Validators names those that are asked; nil means all. Validators
+	// themselves have no use for it.
+	Validators []string
+
 	PeerAddress  string // "host:port", or "unix"
 	LocalAddress string // "host:port", or a socket path
 	Listener     string // its name

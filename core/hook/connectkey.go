@@ -28,6 +28,9 @@ func keyOf(secret []byte, c *Connect) (key connectKey) {
 	k.number(uint64(c.Version), uint64(c.KeepAlive), uint64(c.SessionExpiry), uint64(c.ReceiveMaximum),
 		uint64(c.MaximumPacketSize), uint64(c.TopicAliasMaximum))
 	k.user(c.User)
+	k.flags(c.Validators != nil)
+	k.number(uint64(len(c.Validators)))
+	k.text(c.Validators...)
 	k.text(host(c.PeerAddress), c.LocalAddress, c.Listener, c.Transport)
 	if c.Will != nil {
 		k.number(uint64(c.Will.Delay))

@@ -2,13 +2,15 @@ package listener
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
-	"os"
-	"syscall"
+	"time"
 )
 
 // Listener is one open address.
@@ -19,7 +21,7 @@ type Listener interface {
 	// URL is the address as a client would write it, with the port that was
 	// really opened.
 	URL() string
-	// Transport is the scheme: "tcp" or "unix".
+	// Transport is the scheme: "tcp", "tls", "ws", "wss" or "unix".
 	Transport() string
 }
 
@@ -29,107 +31,128 @@ type Options struct {
 	Name string
 	// SocketMode is the mode of a Unix socket. Zero means 0660.
 	SocketMode fs.FileMode
+	// Backlog bounds the connections that the operating system completes and
+	// nobody has accepted yet. Zero leaves it to the system.
+	Backlog int
+	// Inherited is used in place of the URL's host and port, or path: a socket
+	// that was open when the program started. The listener closes it.
+	Inherited net.Listener
+
+	// TLS is needed for tls and wss, and must not change afterwards; use its
+	// GetConfigForClient for what changes.
+	TLS *tls.Config
+	// WebSocket counts for ws and wss.
+	WebSocket WebSocketOptions
+	// ProxyFrom are the networks whose connections begin with a PROXY protocol
+	// header, of version 1 or 2. Connections from elsewhere begin without one.
+	ProxyFrom []netip.Prefix
+
+	// HandshakeTimeout bounds everything before MQTT. Zero means 10 s.
+	HandshakeTimeout time.Duration
+	// Handshakes bounds how many connections are so far at once. Zero means
+	// 1,024.
+	Handshakes int
+	// Logger is told of connections that did not get as far as MQTT, and why,
+	// at a bounded rate; nil discards.
+	Logger *slog.Logger
 }
 
-// Open opens tcp://HOST:PORT or unix:///PATH. Port 0 takes a free one. A Unix
-// socket that a killed broker left is removed; one that somebody listens on is
-// an error. The error names the URL and what is wrong with it.
+// WebSocketOptions are who may open a WebSocket. The path is that of the URL;
+// a URL without one accepts any.
+type WebSocketOptions struct {
+	// Origins are the web sites, as "https://example.org", whose scripts may
+	// connect; "*" in a part of a host name stands for anything, and "*" alone
+	// for all sites. The site on the listener's own host always may, and so do
+	// programs that are no browsers and send no origin.
+	Origins []string
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+}
+
+// Open opens tcp://HOST:PORT, tls://HOST:PORT, ws://HOST:PORT/PATH,
+// wss://HOST:PORT/PATH or unix:///PATH. Port 0 takes a free one. No host means
+// all addresses of both families, 0.0.0.0 those of IPv4, [::] those of IPv6. A
+// Unix socket that a killed broker left is removed; one that somebody listens on
+// is an error. The error names the URL and what is wrong with it.
 func Open(ctx context.Context, rawURL string, o Options) (Listener, error) {
 	u, err := Parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
+	if secure(u) && o.TLS == nil {
+		return nil, fmt.Errorf("listener %s: it needs a certificate", rawURL)
+	}
 	if o.Name == "" {
 		o.Name = rawURL
 	}
-	if u.Scheme == "unix" {
-		return openUnix(ctx, u.Path, o)
-	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", u.Host)
+	raw, err := openSocket(ctx, u, &o)
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", rawURL, reason(err))
 	}
-	return &open{Listener: ln, name: o.Name, url: "tcp://" + ln.Addr().String(), transport: "tcp"}, nil
+	l := &open{Listener: raw, name: o.Name, transport: u.Scheme}
+	if u.Scheme == "unix" {
+		l.url = "unix://" + raw.Addr().String()
+	} else {
+		l.url = (&url.URL{Scheme: u.Scheme, Host: raw.Addr().String(), Path: u.Path}).String()
+	}
+	if steps := steps(u, &o); len(steps) > 0 {
+		l.Listener = newHandshaker(raw, steps, &o)
+	}
+	return l, nil
 }
 
-// Parse checks a listener's URL without opening it.
-func Parse(rawURL string) (*url.URL, error) {
-	u, err := url.Parse(rawURL)
-	if err != nil {
-		return nil, fmt.Errorf("listener %q is not a URL; write tcp://127.0.0.1:1883 or unix:///path", rawURL)
-	}
-	switch u.Scheme {
-	case "tcp":
-		if u.Port() == "" {
-			return nil, fmt.Errorf("listener %q has no port; write %s://%s:1883", rawURL, u.Scheme, orAny(u.Hostname()))
+// openSocket opens what is accepted from, or takes what was inherited.
+func openSocket(ctx context.Context, u *url.URL, o *Options) (net.Listener, error) {
+	raw := o.Inherited
+	if raw == nil {
+		var err error
+		if u.Scheme == "unix" {
+			raw, err = openUnix(ctx, u.Path, o)
+		} else {
+			raw, err = new(net.ListenConfig).Listen(ctx, network(u), u.Host)
 		}
-		if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.User != nil {
-			return nil, fmt.Errorf("listener %q: a tcp address is a host and a port, nothing else", rawURL)
+		if err != nil {
+			return nil, err
 		}
-	case "unix":
-		if u.Host != "" || u.Path == "" {
-			return nil, fmt.Errorf("listener %q: write unix:///PATH with three slashes", rawURL)
+	} else if unix := raw.Addr().Network() == "unix"; unix != (u.Scheme == "unix") {
+		_ = raw.Close()
+		return nil, fmt.Errorf("the inherited socket %s does not fit", raw.Addr())
+	}
+	if o.Backlog > 0 {
+		if err := setBacklog(raw, o.Backlog); err != nil {
+			_ = raw.Close()
+			return nil, fmt.Errorf("backlog: %w", err)
 		}
-	default:
-		return nil, fmt.Errorf("listener %q: the scheme must be tcp or unix", rawURL)
 	}
-	return u, nil
+	return raw, nil
 }
 
-// IsLoopback reports whether only programs of this machine can reach a URL that
-// [Parse] accepts.
-func IsLoopback(u *url.URL) bool {
-	if u.Scheme == "unix" || u.Hostname() == "localhost" {
-		return true
+// steps are what a connection goes through before MQTT.
+func steps(u *url.URL, o *Options) (list []step) {
+	if len(o.ProxyFrom) > 0 {
+		list = append(list, proxyStep(o.ProxyFrom))
 	}
-	ip := net.ParseIP(u.Hostname())
-	return ip != nil && ip.IsLoopback()
+	if secure(u) {
+		list = append(list, tlsStep(o.TLS))
+	}
+	if u.Scheme == "ws" || u.Scheme == "wss" {
+		list = append(list, webSocketStep(u.Path, &o.WebSocket))
+	}
+	return list
 }
 
-func orAny(host string) string {
-	if host == "" {
-		return "127.0.0.1"
-	}
-	return host
-}
+func secure(u *url.URL) bool { return u.Scheme == "tls" || u.Scheme == "wss" }
 
-func openUnix(ctx context.Context, path string, o Options) (Listener, error) {
-	if err := removeStale(ctx, path); err != nil {
-		return nil, fmt.Errorf("listener unix://%s: %w", path, err)
+// network keeps the families apart that Go's "tcp" mixes: it takes 0.0.0.0 for
+// all addresses.
+func network(u *url.URL) string {
+	if ip, err := netip.ParseAddr(u.Hostname()); err == nil && ip.IsUnspecified() {
+		if ip.Is4() {
+			return "tcp4"
+		}
+		return "tcp6"
 	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listener unix://%s: %w", path, reason(err))
-	}
-	mode := o.SocketMode
-	if mode == 0 {
-		mode = 0o660
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		_ = ln.Close()
-		return nil, fmt.Errorf("listener unix://%s: %w", path, err)
-	}
-	return &open{Listener: ln, name: o.Name, url: "unix://" + path, transport: "unix"}, nil
-}
-
-// removeStale removes a socket on which nobody listens any more.
-func removeStale(ctx context.Context, path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil //nolint:nilerr // nothing is there: nothing to remove
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return errors.New("the path exists and is not a socket")
-	}
-	c, err := new(net.Dialer).DialContext(ctx, "unix", path)
-	if err == nil {
-		_ = c.Close()
-		return errors.New("somebody else listens on it already")
-	}
-	if errors.Is(err, syscall.ECONNREFUSED) {
-		return os.Remove(path)
-	}
-	return err
+	return "tcp"
 }
 
 // reason shortens net's error to what a person needs beside the URL.

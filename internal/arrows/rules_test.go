@@ -50,6 +50,10 @@ var rows = []row{
 		"core/listener gives connections; what is spoken over them is none of its business",
 	},
 	{
+		"certificate", "core/certificate", nil,
+		"core/certificate reads certificates and issues them; who listens with them is not its concern",
+	},
+	{
 		"broker", "core/broker",
 		[]string{
 			"core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",

@@ -107,6 +107,30 @@ type Client struct {
 	name string
 }
 
+// Listen opens another address of the broker, until it stops.
+func (b *Broker) Listen(url string, o listener.Options) listener.Listener {
+	b.t.Helper()
+	l, err := listener.Open(context.Background(), url, o)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(context.Background(), l) }()
+	b.t.Cleanup(func() {
+		_ = l.Close()
+		if err := <-served; !errors.Is(err, broker.ErrClosed) {
+			b.t.Errorf("serve: %v", err)
+		}
+	})
+	return l
+}
+
+// Over is a client that speaks a version over a connection that the test made.
+func (b *Broker) Over(nc net.Conn, v mqtt.Version) *Client {
+	b.t.Cleanup(func() { _ = nc.Close() })
+	return &Client{t: b.t, nc: nc, dec: packet.NewClientDecoder(v, 0), enc: packet.Encoder{Version: v}}
+}
+
 // Dial opens a connection that speaks a version and sends nothing.
 func (b *Broker) Dial(v mqtt.Version) *Client {
 	b.t.Helper()
