@@ -11,7 +11,8 @@ import (
 // HostClients calls the broker about connections; see [Host.Clients].
 type HostClients struct{ h *Host }
 
-// ClientStatus describes a connected client.
+// ClientStatus describes a connected client. What it counts begins with the
+// connection, or with [HostClients.ResetStatistics].
 type ClientStatus struct {
 	Client
 	Connected        time.Time
@@ -115,6 +116,16 @@ func (c HostClients) Disconnect(ctx context.Context, id string, d Disconnection)
 			ClientId: id, ConnectionId: d.ConnectionID, ReasonCode: uint32(d.Code), Reason: d.Reason,
 			ServerReference: d.ServerReference, UserProperties: userPropertiesToProto(d.UserProperties), PublishWill: !d.DiscardWill,
 		})
+	})
+	return err
+}
+
+// ResetStatistics has the counters of a client's connection begin at 0 again, for
+// everybody who reads them; those of the whole broker go on. The error wraps
+// ErrNotFound if the client is not connected. Scope clients.reset.
+func (c HostClients) ResetStatistics(ctx context.Context, id string) error {
+	_, err := call(ctx, c.h, func(ctx context.Context, c pluginv1.HostServiceClient) (*pluginv1.ResetClientStatisticsResponse, error) {
+		return c.ResetClientStatistics(ctx, &pluginv1.ResetClientStatisticsRequest{ClientId: id})
 	})
 	return err
 }

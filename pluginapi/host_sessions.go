@@ -43,7 +43,8 @@ func (s HostSessions) All(ctx context.Context) iter.Seq2[SessionStatus, error] {
 	})
 }
 
-// Get describes one session. The error wraps ErrNotFound if there is none. Scope
+// Get describes one session. The empty identifier is the server's own, which has
+// nothing but Items. The error wraps ErrNotFound if there is none. Scope
 // sessions.read.
 func (s HostSessions) Get(ctx context.Context, id string) (SessionStatus, error) {
 	out, err := call(ctx, s.h, func(ctx context.Context, c pluginv1.HostServiceClient) (*pluginv1.GetSessionResponse, error) {
@@ -90,7 +91,10 @@ func (s HostSessions) ClearQueue(ctx context.Context, id string) (dropped int, e
 }
 
 // UpdateItems sets items of a session and removes others, and returns all as
-// they then are. Later hooks see them. Scope sessions.write.
+// they then are. Later hooks see them. The empty identifier is the server's own
+// session: messages of the server and of plugins have no other, and its items
+// last as long as the broker; a hook asks for them with Get. Scope
+// sessions.write.
 func (s HostSessions) UpdateItems(ctx context.Context, id string, set map[string][]byte, remove ...string) (map[string][]byte, error) {
 	out, err := call(ctx, s.h, func(ctx context.Context, c pluginv1.HostServiceClient) (*pluginv1.UpdateSessionItemsResponse, error) {
 		return c.UpdateSessionItems(ctx, &pluginv1.UpdateSessionItemsRequest{ClientId: id, Set: set, Remove: remove})

@@ -131,6 +131,11 @@ func (p *caller) call(ctx context.Context, name string, args []string) (any, err
 		return []any{s.ID, s.Protocol, s.PacketsReceived > 0, time.Since(s.Connected) < time.Hour}, err
 	case "clients.disconnect":
 		return nil, clients.Disconnect(ctx, arg(0), pluginapi.Disconnection{Reason: arg(1), UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "v"}}})
+	case "clients.reset":
+		return nil, clients.ResetStatistics(ctx, arg(0))
+	case "clients.received":
+		s, err := clients.Get(ctx, arg(0))
+		return s.MessagesReceived, err
 	case "clients.revalidate":
 		return clients.Revalidate(ctx, arg(0))
 	case "sessions.all":
@@ -144,6 +149,11 @@ func (p *caller) call(ctx context.Context, name string, args []string) (any, err
 		return sessions.ClearQueue(ctx, arg(0))
 	case "sessions.items":
 		return sessions.UpdateItems(ctx, arg(0), map[string][]byte{arg(1): []byte(arg(2))}, args[3:]...)
+	case "server.set":
+		return sessions.UpdateItems(ctx, "", map[string][]byte{arg(0): []byte(arg(1))})
+	case "server.items":
+		s, err := sessions.Get(ctx, "")
+		return s.Items, err
 	case "sessions.subscribe":
 		return codes(sessions.Subscribe(ctx, arg(0), pluginapi.Subscription{Filter: arg(1), QoS: 1}))
 	case "sessions.unsubscribe":

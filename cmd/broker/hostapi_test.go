@@ -142,6 +142,45 @@ func TestHostServiceItems(t *testing.T) {
 	}
 }
 
+// The server's own session has items too, which every hook can ask for.
+func TestHostServiceServerItems(t *testing.T) {
+	_, b := startCaller(t, "", "sessions.read", "sessions.write")
+	c := b.Connect("c")
+	if got := ask(t, c, "in/server.items", ""); got != `null` && got != `{}` {
+		t.Errorf("before: %s", got)
+	}
+	ask(t, c, "out/server.set", "site berlin")
+	ask(t, c, "in/server.set", "level 5")
+	if got := ask(t, c, "in/server.items", ""); got != `{"level":"NQ==","site":"YmVybGlu"}` {
+		t.Errorf("after: %s", got)
+	}
+	if got := ask(t, c, "items", ""); got != `null` && got != `{}` {
+		t.Errorf("the client has %s", got)
+	}
+	if got := ask(t, c, "in/sessions.all", ""); got != `["c"]` {
+		t.Errorf("sessions are %s", got)
+	}
+}
+
+// A client's counters begin anew when a plugin asks for it.
+func TestHostServiceResetStatistics(t *testing.T) {
+	_, b := startCaller(t, "", "clients.read", "clients.reset")
+	ctl, c := b.Connect("ctl"), b.Connect("c")
+	c.Publish(mqtt.Message{Topic: "free", QoS: 1}, mqtt.NoMatchingSubscribers)
+	if got := ask(t, ctl, "out/clients.received", "c"); got != "1" {
+		t.Errorf("received %s", got)
+	}
+	if got := ask(t, ctl, "in/clients.reset", "c"); got != "null" {
+		t.Errorf("reset says %s", got)
+	}
+	if got := ask(t, ctl, "out/clients.received", "c"); got != "0" {
+		t.Errorf("received %s", got)
+	}
+	if got := ask(t, ctl, "out/clients.reset", "nobody"); !strings.HasPrefix(got, "error not found|") {
+		t.Errorf("reset says %s", got)
+	}
+}
+
 // A running plugin changes what it is asked. It needs no scope for that.
 func TestHostServiceInterest(t *testing.T) {
 	_, b := startCaller(t, "")
@@ -183,7 +222,7 @@ func TestHostServiceScopes(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for call, scope := range map[string]string{
-		"publish": "publish", "sessions.subscribe": "subscribe", "sessions.unsubscribe": "subscribe", "clients.disconnect": "clients.disconnect",
+		"publish": "publish", "sessions.subscribe": "subscribe", "sessions.unsubscribe": "subscribe", "clients.disconnect": "clients.disconnect", "clients.reset": "clients.reset",
 		"clients.revalidate": "grants", "sessions.all": "sessions.read", "sessions.get": "sessions.read", "sessions.delete": "sessions.write",
 		"sessions.clear": "sessions.write", "sessions.enqueue": "sessions.write", "sessions.deliver": "sessions.write",
 		"retained.all": "retained.read", "retained.get": "retained.read", "retained.put": "retained.write", "retained.delete": "retained.write",
@@ -297,7 +336,7 @@ func TestHostServiceFlood(t *testing.T) {
 
 func TestScopesAreChecked(t *testing.T) {
 	status, text := newSite(t, "plugins:\n  caller:\n    scopes: [publish, everything]\n", "caller").fails()
-	if status == 0 || !strings.Contains(text, `there is no scope "everything"; there are clients.disconnect, clients.read`) {
+	if status == 0 || !strings.Contains(text, `there is no scope "everything"; there are clients.disconnect, clients.read, clients.reset`) {
 		t.Errorf("status %d: %s", status, text)
 	}
 }

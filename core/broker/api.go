@@ -40,7 +40,8 @@ func (b *Broker) pause(paused bool) {
 	b.paused = paused
 }
 
-// ClientStatus describes a connected client.
+// ClientStatus describes a connected client. What it counts begins with the
+// connection, or with [Clients.ResetStatistics].
 type ClientStatus struct {
 	*hook.Client
 	Connected        time.Time
@@ -65,6 +66,18 @@ func (a Clients) Get(id string) (ClientStatus, bool) {
 		return cl.status()
 	}
 	return ClientStatus{}, false
+}
+
+// ResetStatistics has the counters of a client's connection begin at 0 again;
+// those of the whole broker go on. The error is ErrUnknownClient.
+func (a Clients) ResetStatistics(id string) error {
+	if cl := a.b.clients.get(id); cl != nil {
+		if c := cl.current(); c != nil {
+			c.counts.reset()
+			return nil
+		}
+	}
+	return ErrUnknownClient
 }
 
 // Disconnection says how [Clients.Disconnect] ends a connection.
@@ -105,11 +118,12 @@ func (c *client) status() (ClientStatus, bool) {
 	if nc == nil {
 		return ClientStatus{}, false
 	}
+	n := nc.counts.read()
 	s := ClientStatus{
 		Client: c.info.Load(), Connected: nc.since, LastReceived: time.Unix(0, nc.lastPacket.Load()),
-		PacketsReceived: nc.counts.packetsIn.Load(), PacketsSent: nc.counts.packetsOut.Load(),
-		MessagesReceived: nc.counts.messagesIn.Load(), MessagesSent: nc.counts.messagesOut.Load(),
-		BytesReceived: nc.counts.bytesIn.Load(), BytesSent: nc.counts.bytesOut.Load(),
+		PacketsReceived: n.packetsIn, PacketsSent: n.packetsOut,
+		MessagesReceived: n.messagesIn, MessagesSent: n.messagesOut,
+		BytesReceived: n.bytesIn, BytesSent: n.bytesOut,
 	}
 	if nc.lastPacket.Load() == 0 {
 		s.LastReceived = nc.since

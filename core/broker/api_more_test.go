@@ -65,6 +65,58 @@ func TestUpdateItems(t *testing.T) {
 	}
 }
 
+// The server has a session of its own, for what all hooks have in common.
+func TestServerItems(t *testing.T) {
+	b := brokertest.Start(t, broker.Options{})
+	s := b.Sessions()
+	if got, ok := s.Get(""); !ok || len(got.Items) != 0 {
+		t.Errorf("before: %+v, %v", got, ok)
+	}
+	value := []byte("berlin")
+	first, err := s.UpdateItems("", map[string][]byte{"site": value, "tmp": nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value[0] = 'X' // a copy is kept
+	if _, err := s.UpdateItems("", map[string][]byte{"level": []byte("5")}, "tmp"); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]byte{"site": []byte("berlin"), "level": []byte("5")}
+	if got, ok := s.Get(""); !ok || !cmp.Equal(want, got.Items) || len(first) != 2 {
+		t.Errorf("after: %+v, %v; before %v", got, ok, first)
+	}
+	if _, err := s.UpdateItems("", manyItems(300)); !errors.Is(err, broker.ErrQuota) {
+		t.Errorf("too many: %v", err)
+	}
+	if got, _ := s.Get(""); !cmp.Equal(want, got.Items) || len(s.List("", 10)) != 0 {
+		t.Errorf("in the end: %+v, %v", got, s.List("", 10))
+	}
+}
+
+// Counters of a connection begin anew; those of the broker go on.
+func TestResetStatistics(t *testing.T) {
+	b := brokertest.Start(t, broker.Options{})
+	c := b.Connect("c")
+	c.Publish(mqtt.Message{Topic: "t", QoS: 1, Payload: []byte("before")}, mqtt.NoMatchingSubscribers)
+	if s, _ := b.Clients().Get("c"); s.MessagesReceived != 1 || s.PacketsReceived != 2 || s.BytesReceived == 0 || s.PacketsSent != 2 {
+		t.Errorf("before: %+v", s)
+	}
+	if err := b.Clients().ResetStatistics("c"); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := b.Clients().Get("c")
+	if s.MessagesReceived != 0 || s.PacketsReceived != 0 || s.BytesReceived != 0 || s.PacketsSent != 0 || s.BytesSent != 0 || s.LastReceived.IsZero() {
+		t.Errorf("after: %+v", s)
+	}
+	c.Publish(mqtt.Message{Topic: "t", QoS: 1}, mqtt.NoMatchingSubscribers)
+	if s, _ := b.Clients().Get("c"); s.MessagesReceived != 1 || s.PacketsReceived != 1 || s.PacketsSent != 1 {
+		t.Errorf("later: %+v", s)
+	}
+	if err := b.Clients().ResetStatistics("nobody"); !errors.Is(err, broker.ErrUnknownClient) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
 func manyItems(n int) map[string][]byte {
 	items := make(map[string][]byte)
 	for i := range n {

@@ -1,10 +1,8 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -38,8 +36,12 @@ func (a Sessions) List(after string, limit int) []SessionStatus {
 	return page(a.b.clients.all(), after, limit, func(cl *client) (SessionStatus, bool) { return cl.session(), true })
 }
 
-// Get describes one session; false if there is none.
+// Get describes one session; false if there is none. The empty identifier is the
+// server's own, which has nothing but Items.
 func (a Sessions) Get(id string) (SessionStatus, bool) {
+	if id == "" {
+		return SessionStatus{Items: a.b.serverItems.get()}, true
+	}
 	cl := a.b.clients.get(id)
 	if cl == nil {
 		return SessionStatus{}, false
@@ -112,49 +114,6 @@ func (a Sessions) ClearQueue(id string) (dropped int, err error) {
 		a.b.dropped(cl, d.Message, hook.CauseSession)
 	}
 	return len(all), nil
-}
-
-// Bounds of what the server API may put into a session's items.
-const (
-	maxItems     = 256
-	maxItemBytes = 64 << 10
-)
-
-// UpdateItems sets items of a session and removes others, and returns all as
-// they then are; they must not be changed. Every later hook sees them, until the
-// validators decide about the client anew. The error is ErrUnknownClient, or
-// wraps ErrQuota: up to 256 items and 64 KiB of names and values; then nothing
-// has changed.
-func (a Sessions) UpdateItems(id string, set map[string][]byte, remove ...string) (map[string][]byte, error) {
-	cl := a.b.clients.get(id)
-	if cl == nil {
-		return nil, ErrUnknownClient
-	}
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	old := cl.info.Load()
-	if old == nil {
-		return nil, ErrUnknownClient // its first connection is not there yet
-	}
-	items := make(map[string][]byte, len(old.Items)+len(set))
-	maps.Copy(items, old.Items)
-	for _, name := range remove {
-		delete(items, name)
-	}
-	for name, value := range set {
-		items[name] = bytes.Clone(value)
-	}
-	size := 0
-	for name, value := range items {
-		size += len(name) + len(value)
-	}
-	if len(items) > maxItems || size > maxItemBytes {
-		return nil, fmt.Errorf("%w: the session would have %d items of %d bytes", ErrQuota, len(items), size)
-	}
-	info := *old
-	info.Items = items
-	cl.info.Store(&info)
-	return items, nil
 }
 
 func (c *client) session() SessionStatus {

@@ -25,15 +25,16 @@ var ErrClosed = errors.New("broker is closed")
 // Broker is one MQTT broker. Make it with [New]; its methods may be called from
 // many goroutines.
 type Broker struct {
-	log      *slog.Logger
-	hooks    *hook.Hooks
-	retained *retain.Index
-	sys      *retain.Index // the $SYS tree, never stored
-	router   *router.Router
-	limits   Limits
-	decoding packet.Limits // shared by all decoders
-	version  string
-	shared   Shared
+	log         *slog.Logger
+	hooks       *hook.Hooks
+	retained    *retain.Index
+	sys         *retain.Index // the $SYS tree, never stored
+	router      *router.Router
+	limits      Limits
+	decoding    packet.Limits // shared by all decoders
+	version     string
+	shared      Shared
+	serverItems serverItems
 
 	checkFormat  bool
 	responseInfo string

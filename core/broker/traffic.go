@@ -6,6 +6,42 @@ import "sync/atomic"
 // as well.
 type traffic struct {
 	packetsIn, packetsOut, messagesIn, messagesOut, bytesIn, bytesOut atomic.Uint64
+
+	since atomic.Pointer[counts] // what does not count any more; nil: everything counts
+}
+
+// counts is a reading of traffic.
+type counts struct {
+	packetsIn, packetsOut, messagesIn, messagesOut, bytesIn, bytesOut uint64
+}
+
+// all reads everything that was counted.
+func (t *traffic) all() counts {
+	return counts{
+		packetsIn: t.packetsIn.Load(), packetsOut: t.packetsOut.Load(),
+		messagesIn: t.messagesIn.Load(), messagesOut: t.messagesOut.Load(),
+		bytesIn: t.bytesIn.Load(), bytesOut: t.bytesOut.Load(),
+	}
+}
+
+// read reads what was counted since the last reset.
+func (t *traffic) read() counts {
+	before := t.since.Load()
+	n := t.all()
+	if before == nil {
+		return n
+	}
+	return counts{
+		packetsIn: n.packetsIn - before.packetsIn, packetsOut: n.packetsOut - before.packetsOut,
+		messagesIn: n.messagesIn - before.messagesIn, messagesOut: n.messagesOut - before.messagesOut,
+		bytesIn: n.bytesIn - before.bytesIn, bytesOut: n.bytesOut - before.bytesOut,
+	}
+}
+
+// reset begins to count anew.
+func (t *traffic) reset() {
+	n := t.all()
+	t.since.Store(&n)
 }
 
 // fill reads once from the network, into the decoder.

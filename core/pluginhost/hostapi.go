@@ -49,6 +49,8 @@ type Clients interface {
 	List(after string, limit int) []ClientStatus
 	// Get describes one; false if it is not connected.
 	Get(id string) (ClientStatus, bool)
+	// ResetStatistics has the counters of a connection begin at 0 again.
+	ResetStatistics(id string) error
 	// Disconnect ends a connection and does not wait for that.
 	Disconnect(id string, d Disconnection) error
 }
@@ -88,11 +90,12 @@ type Sessions interface {
 	// List returns up to limit of those whose client identifier is above
 	// after, in order of identifier.
 	List(after string, limit int) []SessionStatus
-	// Get describes one; false if there is none.
+	// Get describes one; false if there is none. "" is the server's own.
 	Get(id string) (SessionStatus, bool)
 	// Delete ends a session and its connection.
 	Delete(ctx context.Context, id string) error
-	// UpdateItems sets items and removes others, and returns all.
+	// UpdateItems sets items and removes others, and returns all. "" is the
+	// server's own session.
 	UpdateItems(id string, set map[string][]byte, remove ...string) (map[string][]byte, error)
 }
 

@@ -70,6 +70,14 @@ func (h *hostService) GetClient(_ context.Context, in *pluginv1.GetClientRequest
 	return &pluginv1.GetClientResponse{Client: clientStatusToProto(&s)}, nil
 }
 
+// ResetClientStatistics has the counters of a connection begin at 0 again.
+func (h *hostService) ResetClientStatistics(_ context.Context, in *pluginv1.ResetClientStatisticsRequest) (*pluginv1.ResetClientStatisticsResponse, error) {
+	if err := h.api().Clients.ResetStatistics(in.GetClientId()); err != nil {
+		return nil, h.toStatus(err)
+	}
+	return &pluginv1.ResetClientStatisticsResponse{}, nil
+}
+
 // DisconnectClient ends a connection.
 func (h *hostService) DisconnectClient(_ context.Context, in *pluginv1.DisconnectClientRequest) (*pluginv1.DisconnectClientResponse, error) {
 	user := userFromProto(in.GetUserProperties())

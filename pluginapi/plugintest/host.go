@@ -32,6 +32,7 @@ type Host struct {
 	mu        sync.Mutex // guards the fields below
 	published []*pluginapi.Message
 	clients   map[string]*hostClient
+	own       hostClient // of the server: its items
 	retained  map[string]*pluginv1.Message
 	shared    map[string]*pluginv1.GetSharedResponse
 	version   uint64
@@ -231,11 +232,43 @@ func (h *Host) DisconnectClient(_ context.Context, in *pluginv1.DisconnectClient
 	return &pluginv1.DisconnectClientResponse{}, nil
 }
 
-// UpdateSessionItems changes the items of a client.
+// ResetClientStatistics does nothing: no client has any traffic.
+func (h *Host) ResetClientStatistics(_ context.Context, in *pluginv1.ResetClientStatisticsRequest) (*pluginv1.ResetClientStatisticsResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, err := h.find(in.GetClientId()); err != nil {
+		return nil, err
+	}
+	return &pluginv1.ResetClientStatisticsResponse{}, nil
+}
+
+// GetSession describes the session of a client, or the server's own: its items.
+func (h *Host) GetSession(_ context.Context, in *pluginv1.GetSessionRequest) (*pluginv1.GetSessionResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c, err := h.session(in.GetClientId())
+	if err != nil {
+		return nil, err
+	}
+	return &pluginv1.GetSessionResponse{Session: &pluginv1.SessionStatus{
+		ClientId: c.ID, Username: c.Username, Mountpoint: c.Mountpoint, Connected: c.gone == nil && c.ID != "", Items: c.Items,
+	}}, nil
+}
+
+// session is find, but for the empty identifier, which is the server's. mu is
+// held.
+func (h *Host) session(id string) (*hostClient, error) {
+	if id == "" {
+		return &h.own, nil
+	}
+	return h.find(id)
+}
+
+// UpdateSessionItems changes the items of a client, or of the server.
 func (h *Host) UpdateSessionItems(_ context.Context, in *pluginv1.UpdateSessionItemsRequest) (*pluginv1.UpdateSessionItemsResponse, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c, err := h.find(in.GetClientId())
+	c, err := h.session(in.GetClientId())
 	if err != nil {
 		return nil, err
 	}

@@ -445,7 +445,8 @@ type ClientStatus struct {
 	ConnectedUnixNanos int64 `protobuf:"varint,2,opt,name=connected_unix_nanos,json=connectedUnixNanos,proto3" json:"connected_unix_nanos,omitempty"`
 	// When its last packet came, in nanoseconds since the Unix epoch.
 	LastReceivedUnixNanos int64 `protobuf:"varint,3,opt,name=last_received_unix_nanos,json=lastReceivedUnixNanos,proto3" json:"last_received_unix_nanos,omitempty"`
-	// Packets received of it.
+	// Packets received of it, since the connection began or
+	// ResetClientStatistics, as all that follow.
 	PacketsReceived uint64 `protobuf:"varint,4,opt,name=packets_received,json=packetsReceived,proto3" json:"packets_received,omitempty"`
 	// Packets sent to it.
 	PacketsSent uint64 `protobuf:"varint,5,opt,name=packets_sent,json=packetsSent,proto3" json:"packets_sent,omitempty"`
@@ -756,6 +757,90 @@ func (x *GetClientResponse) GetClient() *ClientStatus {
 	return nil
 }
 
+// ResetClientStatisticsRequest names a client.
+type ResetClientStatisticsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client identifier.
+	ClientId      string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetClientStatisticsRequest) Reset() {
+	*x = ResetClientStatisticsRequest{}
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetClientStatisticsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetClientStatisticsRequest) ProtoMessage() {}
+
+func (x *ResetClientStatisticsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetClientStatisticsRequest.ProtoReflect.Descriptor instead.
+func (*ResetClientStatisticsRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ResetClientStatisticsRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+// ResetClientStatisticsResponse comes when it is done. An unknown client is
+// NOT_FOUND.
+type ResetClientStatisticsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResetClientStatisticsResponse) Reset() {
+	*x = ResetClientStatisticsResponse{}
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResetClientStatisticsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResetClientStatisticsResponse) ProtoMessage() {}
+
+func (x *ResetClientStatisticsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResetClientStatisticsResponse.ProtoReflect.Descriptor instead.
+func (*ResetClientStatisticsResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+}
+
 // DisconnectClientRequest names a client and why.
 type DisconnectClientRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -779,7 +864,7 @@ type DisconnectClientRequest struct {
 
 func (x *DisconnectClientRequest) Reset() {
 	*x = DisconnectClientRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +876,7 @@ func (x *DisconnectClientRequest) String() string {
 func (*DisconnectClientRequest) ProtoMessage() {}
 
 func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +889,7 @@ func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectClientRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DisconnectClientRequest) GetClientId() string {
@@ -866,7 +951,7 @@ type DisconnectClientResponse struct {
 
 func (x *DisconnectClientResponse) Reset() {
 	*x = DisconnectClientResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +963,7 @@ func (x *DisconnectClientResponse) String() string {
 func (*DisconnectClientResponse) ProtoMessage() {}
 
 func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +976,7 @@ func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectClientResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 // SessionStatus describes a session.
@@ -924,7 +1009,7 @@ type SessionStatus struct {
 
 func (x *SessionStatus) Reset() {
 	*x = SessionStatus{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -936,7 +1021,7 @@ func (x *SessionStatus) String() string {
 func (*SessionStatus) ProtoMessage() {}
 
 func (x *SessionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -949,7 +1034,7 @@ func (x *SessionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStatus.ProtoReflect.Descriptor instead.
 func (*SessionStatus) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SessionStatus) GetClientId() string {
@@ -1035,7 +1120,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1047,7 +1132,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1060,7 +1145,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListSessionsRequest) GetCursor() string {
@@ -1090,7 +1175,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1102,7 +1187,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1115,7 +1200,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionStatus {
@@ -1135,7 +1220,7 @@ func (x *ListSessionsResponse) GetNextCursor() string {
 // GetSessionRequest names a session.
 type GetSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Client identifier.
+	// Client identifier; empty for the server's own session, which has items only.
 	ClientId      string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1143,7 +1228,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1240,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1253,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetSessionRequest) GetClientId() string {
@@ -1189,7 +1274,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1286,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1299,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetSessionResponse) GetSession() *SessionStatus {
@@ -1238,7 +1323,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1250,7 +1335,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1263,7 +1348,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *DeleteSessionRequest) GetClientId() string {
@@ -1289,7 +1374,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1386,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1399,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 // ClearSessionQueueRequest names a session.
@@ -1328,7 +1413,7 @@ type ClearSessionQueueRequest struct {
 
 func (x *ClearSessionQueueRequest) Reset() {
 	*x = ClearSessionQueueRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1340,7 +1425,7 @@ func (x *ClearSessionQueueRequest) String() string {
 func (*ClearSessionQueueRequest) ProtoMessage() {}
 
 func (x *ClearSessionQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1353,7 +1438,7 @@ func (x *ClearSessionQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionQueueRequest.ProtoReflect.Descriptor instead.
 func (*ClearSessionQueueRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ClearSessionQueueRequest) GetClientId() string {
@@ -1374,7 +1459,7 @@ type ClearSessionQueueResponse struct {
 
 func (x *ClearSessionQueueResponse) Reset() {
 	*x = ClearSessionQueueResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1471,7 @@ func (x *ClearSessionQueueResponse) String() string {
 func (*ClearSessionQueueResponse) ProtoMessage() {}
 
 func (x *ClearSessionQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1484,7 @@ func (x *ClearSessionQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionQueueResponse.ProtoReflect.Descriptor instead.
 func (*ClearSessionQueueResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ClearSessionQueueResponse) GetDropped() uint64 {
@@ -1427,7 +1512,7 @@ type EnqueueMessageRequest struct {
 
 func (x *EnqueueMessageRequest) Reset() {
 	*x = EnqueueMessageRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +1524,7 @@ func (x *EnqueueMessageRequest) String() string {
 func (*EnqueueMessageRequest) ProtoMessage() {}
 
 func (x *EnqueueMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +1537,7 @@ func (x *EnqueueMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueMessageRequest.ProtoReflect.Descriptor instead.
 func (*EnqueueMessageRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EnqueueMessageRequest) GetClientId() string {
@@ -1505,7 +1590,7 @@ type EnqueueMessageResponse struct {
 
 func (x *EnqueueMessageResponse) Reset() {
 	*x = EnqueueMessageResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1602,7 @@ func (x *EnqueueMessageResponse) String() string {
 func (*EnqueueMessageResponse) ProtoMessage() {}
 
 func (x *EnqueueMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1615,7 @@ func (x *EnqueueMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueMessageResponse.ProtoReflect.Descriptor instead.
 func (*EnqueueMessageResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EnqueueMessageResponse) GetQueued() bool {
@@ -1578,7 +1663,7 @@ func (x *EnqueueMessageResponse) GetDroppedCause() string {
 // UpdateSessionItemsRequest changes items.
 type UpdateSessionItemsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Client identifier.
+	// Client identifier; empty for the server's own session.
 	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
 	// Items to set.
 	Set map[string][]byte `protobuf:"bytes,2,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1590,7 +1675,7 @@ type UpdateSessionItemsRequest struct {
 
 func (x *UpdateSessionItemsRequest) Reset() {
 	*x = UpdateSessionItemsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1687,7 @@ func (x *UpdateSessionItemsRequest) String() string {
 func (*UpdateSessionItemsRequest) ProtoMessage() {}
 
 func (x *UpdateSessionItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1700,7 @@ func (x *UpdateSessionItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionItemsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSessionItemsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *UpdateSessionItemsRequest) GetClientId() string {
@@ -1650,7 +1735,7 @@ type UpdateSessionItemsResponse struct {
 
 func (x *UpdateSessionItemsResponse) Reset() {
 	*x = UpdateSessionItemsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +1747,7 @@ func (x *UpdateSessionItemsResponse) String() string {
 func (*UpdateSessionItemsResponse) ProtoMessage() {}
 
 func (x *UpdateSessionItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +1760,7 @@ func (x *UpdateSessionItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionItemsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSessionItemsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *UpdateSessionItemsResponse) GetItems() map[string][]byte {
@@ -1700,7 +1785,7 @@ type ListRetainedRequest struct {
 
 func (x *ListRetainedRequest) Reset() {
 	*x = ListRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1797,7 @@ func (x *ListRetainedRequest) String() string {
 func (*ListRetainedRequest) ProtoMessage() {}
 
 func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1810,7 @@ func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedRequest.ProtoReflect.Descriptor instead.
 func (*ListRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRetainedRequest) GetFilter() string {
@@ -1762,7 +1847,7 @@ type ListRetainedResponse struct {
 
 func (x *ListRetainedResponse) Reset() {
 	*x = ListRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +1859,7 @@ func (x *ListRetainedResponse) String() string {
 func (*ListRetainedResponse) ProtoMessage() {}
 
 func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +1872,7 @@ func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedResponse.ProtoReflect.Descriptor instead.
 func (*ListRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRetainedResponse) GetMessages() []*Message {
@@ -1815,7 +1900,7 @@ type GetRetainedRequest struct {
 
 func (x *GetRetainedRequest) Reset() {
 	*x = GetRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1912,7 @@ func (x *GetRetainedRequest) String() string {
 func (*GetRetainedRequest) ProtoMessage() {}
 
 func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1925,7 @@ func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
 func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetRetainedRequest) GetTopic() string {
@@ -1861,7 +1946,7 @@ type GetRetainedResponse struct {
 
 func (x *GetRetainedResponse) Reset() {
 	*x = GetRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1873,7 +1958,7 @@ func (x *GetRetainedResponse) String() string {
 func (*GetRetainedResponse) ProtoMessage() {}
 
 func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1886,7 +1971,7 @@ func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
 func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *GetRetainedResponse) GetMessage() *Message {
@@ -1909,7 +1994,7 @@ type PutRetainedRequest struct {
 
 func (x *PutRetainedRequest) Reset() {
 	*x = PutRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1921,7 +2006,7 @@ func (x *PutRetainedRequest) String() string {
 func (*PutRetainedRequest) ProtoMessage() {}
 
 func (x *PutRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1934,7 +2019,7 @@ func (x *PutRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRetainedRequest.ProtoReflect.Descriptor instead.
 func (*PutRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutRetainedRequest) GetMessage() *Message {
@@ -1962,7 +2047,7 @@ type PutRetainedResponse struct {
 
 func (x *PutRetainedResponse) Reset() {
 	*x = PutRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2059,7 @@ func (x *PutRetainedResponse) String() string {
 func (*PutRetainedResponse) ProtoMessage() {}
 
 func (x *PutRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2072,7 @@ func (x *PutRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRetainedResponse.ProtoReflect.Descriptor instead.
 func (*PutRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *PutRetainedResponse) GetRevision() uint64 {
@@ -2010,7 +2095,7 @@ type DeleteRetainedRequest struct {
 
 func (x *DeleteRetainedRequest) Reset() {
 	*x = DeleteRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2022,7 +2107,7 @@ func (x *DeleteRetainedRequest) String() string {
 func (*DeleteRetainedRequest) ProtoMessage() {}
 
 func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2035,7 +2120,7 @@ func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *DeleteRetainedRequest) GetFilter() string {
@@ -2063,7 +2148,7 @@ type DeleteRetainedResponse struct {
 
 func (x *DeleteRetainedResponse) Reset() {
 	*x = DeleteRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2075,7 +2160,7 @@ func (x *DeleteRetainedResponse) String() string {
 func (*DeleteRetainedResponse) ProtoMessage() {}
 
 func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2088,7 +2173,7 @@ func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{34}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteRetainedResponse) GetDeleted() uint64 {
@@ -2109,7 +2194,7 @@ type GetSharedRequest struct {
 
 func (x *GetSharedRequest) Reset() {
 	*x = GetSharedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2121,7 +2206,7 @@ func (x *GetSharedRequest) String() string {
 func (*GetSharedRequest) ProtoMessage() {}
 
 func (x *GetSharedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2134,7 +2219,7 @@ func (x *GetSharedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSharedRequest.ProtoReflect.Descriptor instead.
 func (*GetSharedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{35}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *GetSharedRequest) GetKey() string {
@@ -2157,7 +2242,7 @@ type GetSharedResponse struct {
 
 func (x *GetSharedResponse) Reset() {
 	*x = GetSharedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2169,7 +2254,7 @@ func (x *GetSharedResponse) String() string {
 func (*GetSharedResponse) ProtoMessage() {}
 
 func (x *GetSharedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2182,7 +2267,7 @@ func (x *GetSharedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSharedResponse.ProtoReflect.Descriptor instead.
 func (*GetSharedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{36}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetSharedResponse) GetValue() []byte {
@@ -2214,7 +2299,7 @@ type PutSharedRequest struct {
 
 func (x *PutSharedRequest) Reset() {
 	*x = PutSharedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2226,7 +2311,7 @@ func (x *PutSharedRequest) String() string {
 func (*PutSharedRequest) ProtoMessage() {}
 
 func (x *PutSharedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2239,7 +2324,7 @@ func (x *PutSharedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSharedRequest.ProtoReflect.Descriptor instead.
 func (*PutSharedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{37}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PutSharedRequest) GetKey() string {
@@ -2276,7 +2361,7 @@ type PutSharedResponse struct {
 
 func (x *PutSharedResponse) Reset() {
 	*x = PutSharedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2373,7 @@ func (x *PutSharedResponse) String() string {
 func (*PutSharedResponse) ProtoMessage() {}
 
 func (x *PutSharedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2386,7 @@ func (x *PutSharedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSharedResponse.ProtoReflect.Descriptor instead.
 func (*PutSharedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{38}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PutSharedResponse) GetWritten() bool {
@@ -2332,7 +2417,7 @@ type UpdateGrantsRequest struct {
 
 func (x *UpdateGrantsRequest) Reset() {
 	*x = UpdateGrantsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2344,7 +2429,7 @@ func (x *UpdateGrantsRequest) String() string {
 func (*UpdateGrantsRequest) ProtoMessage() {}
 
 func (x *UpdateGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2357,7 +2442,7 @@ func (x *UpdateGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGrantsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{39}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *UpdateGrantsRequest) GetClientId() string {
@@ -2385,7 +2470,7 @@ type UpdateGrantsResponse struct {
 
 func (x *UpdateGrantsResponse) Reset() {
 	*x = UpdateGrantsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2397,7 +2482,7 @@ func (x *UpdateGrantsResponse) String() string {
 func (*UpdateGrantsResponse) ProtoMessage() {}
 
 func (x *UpdateGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2410,7 +2495,7 @@ func (x *UpdateGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGrantsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{40}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *UpdateGrantsResponse) GetEndedFilters() []string {
@@ -2431,7 +2516,7 @@ type UpdateInterestRequest struct {
 
 func (x *UpdateInterestRequest) Reset() {
 	*x = UpdateInterestRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2443,7 +2528,7 @@ func (x *UpdateInterestRequest) String() string {
 func (*UpdateInterestRequest) ProtoMessage() {}
 
 func (x *UpdateInterestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2456,7 +2541,7 @@ func (x *UpdateInterestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateInterestRequest.ProtoReflect.Descriptor instead.
 func (*UpdateInterestRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{41}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UpdateInterestRequest) GetInterest() []*HookInterest {
@@ -2475,7 +2560,7 @@ type UpdateInterestResponse struct {
 
 func (x *UpdateInterestResponse) Reset() {
 	*x = UpdateInterestResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2572,7 @@ func (x *UpdateInterestResponse) String() string {
 func (*UpdateInterestResponse) ProtoMessage() {}
 
 func (x *UpdateInterestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2585,7 @@ func (x *UpdateInterestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateInterestResponse.ProtoReflect.Descriptor instead.
 func (*UpdateInterestResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{42}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{44}
 }
 
 var File_gatehouse_plugin_v1_host_proto protoreflect.FileDescriptor
@@ -2554,7 +2639,10 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x10GetClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\"N\n" +
 	"\x11GetClientResponse\x129\n" +
-	"\x06client\x18\x01 \x01(\v2!.gatehouse.plugin.v1.ClientStatusR\x06client\"\xae\x02\n" +
+	"\x06client\x18\x01 \x01(\v2!.gatehouse.plugin.v1.ClientStatusR\x06client\";\n" +
+	"\x1cResetClientStatisticsRequest\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\"\x1f\n" +
+	"\x1dResetClientStatisticsResponse\"\xae\x02\n" +
 	"\x17DisconnectClientRequest\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12#\n" +
 	"\rconnection_id\x18\x02 \x01(\x04R\fconnectionId\x12\x1f\n" +
@@ -2675,13 +2763,14 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\rended_filters\x18\x01 \x03(\tR\fendedFilters\"V\n" +
 	"\x15UpdateInterestRequest\x12=\n" +
 	"\binterest\x18\x01 \x03(\v2!.gatehouse.plugin.v1.HookInterestR\binterest\"\x18\n" +
-	"\x16UpdateInterestResponse2\x92\x10\n" +
+	"\x16UpdateInterestResponse2\x92\x11\n" +
 	"\vHostService\x12T\n" +
 	"\aPublish\x12#.gatehouse.plugin.v1.PublishRequest\x1a$.gatehouse.plugin.v1.PublishResponse\x12l\n" +
 	"\x0fSubscribeClient\x12+.gatehouse.plugin.v1.SubscribeClientRequest\x1a,.gatehouse.plugin.v1.SubscribeClientResponse\x12r\n" +
 	"\x11UnsubscribeClient\x12-.gatehouse.plugin.v1.UnsubscribeClientRequest\x1a..gatehouse.plugin.v1.UnsubscribeClientResponse\x12`\n" +
 	"\vListClients\x12'.gatehouse.plugin.v1.ListClientsRequest\x1a(.gatehouse.plugin.v1.ListClientsResponse\x12Z\n" +
-	"\tGetClient\x12%.gatehouse.plugin.v1.GetClientRequest\x1a&.gatehouse.plugin.v1.GetClientResponse\x12o\n" +
+	"\tGetClient\x12%.gatehouse.plugin.v1.GetClientRequest\x1a&.gatehouse.plugin.v1.GetClientResponse\x12~\n" +
+	"\x15ResetClientStatistics\x121.gatehouse.plugin.v1.ResetClientStatisticsRequest\x1a2.gatehouse.plugin.v1.ResetClientStatisticsResponse\x12o\n" +
 	"\x10DisconnectClient\x12,.gatehouse.plugin.v1.DisconnectClientRequest\x1a-.gatehouse.plugin.v1.DisconnectClientResponse\x12c\n" +
 	"\fListSessions\x12(.gatehouse.plugin.v1.ListSessionsRequest\x1a).gatehouse.plugin.v1.ListSessionsResponse\x12]\n" +
 	"\n" +
@@ -2711,126 +2800,130 @@ func file_gatehouse_plugin_v1_host_proto_rawDescGZIP() []byte {
 	return file_gatehouse_plugin_v1_host_proto_rawDescData
 }
 
-var file_gatehouse_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
+var file_gatehouse_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
 var file_gatehouse_plugin_v1_host_proto_goTypes = []any{
-	(*PublishRequest)(nil),             // 0: gatehouse.plugin.v1.PublishRequest
-	(*CallToken)(nil),                  // 1: gatehouse.plugin.v1.CallToken
-	(*PublishResponse)(nil),            // 2: gatehouse.plugin.v1.PublishResponse
-	(*SubscribeClientRequest)(nil),     // 3: gatehouse.plugin.v1.SubscribeClientRequest
-	(*SubscribeClientResponse)(nil),    // 4: gatehouse.plugin.v1.SubscribeClientResponse
-	(*UnsubscribeClientRequest)(nil),   // 5: gatehouse.plugin.v1.UnsubscribeClientRequest
-	(*UnsubscribeClientResponse)(nil),  // 6: gatehouse.plugin.v1.UnsubscribeClientResponse
-	(*ClientStatus)(nil),               // 7: gatehouse.plugin.v1.ClientStatus
-	(*ListClientsRequest)(nil),         // 8: gatehouse.plugin.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),        // 9: gatehouse.plugin.v1.ListClientsResponse
-	(*GetClientRequest)(nil),           // 10: gatehouse.plugin.v1.GetClientRequest
-	(*GetClientResponse)(nil),          // 11: gatehouse.plugin.v1.GetClientResponse
-	(*DisconnectClientRequest)(nil),    // 12: gatehouse.plugin.v1.DisconnectClientRequest
-	(*DisconnectClientResponse)(nil),   // 13: gatehouse.plugin.v1.DisconnectClientResponse
-	(*SessionStatus)(nil),              // 14: gatehouse.plugin.v1.SessionStatus
-	(*ListSessionsRequest)(nil),        // 15: gatehouse.plugin.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),       // 16: gatehouse.plugin.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),          // 17: gatehouse.plugin.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),         // 18: gatehouse.plugin.v1.GetSessionResponse
-	(*DeleteSessionRequest)(nil),       // 19: gatehouse.plugin.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),      // 20: gatehouse.plugin.v1.DeleteSessionResponse
-	(*ClearSessionQueueRequest)(nil),   // 21: gatehouse.plugin.v1.ClearSessionQueueRequest
-	(*ClearSessionQueueResponse)(nil),  // 22: gatehouse.plugin.v1.ClearSessionQueueResponse
-	(*EnqueueMessageRequest)(nil),      // 23: gatehouse.plugin.v1.EnqueueMessageRequest
-	(*EnqueueMessageResponse)(nil),     // 24: gatehouse.plugin.v1.EnqueueMessageResponse
-	(*UpdateSessionItemsRequest)(nil),  // 25: gatehouse.plugin.v1.UpdateSessionItemsRequest
-	(*UpdateSessionItemsResponse)(nil), // 26: gatehouse.plugin.v1.UpdateSessionItemsResponse
-	(*ListRetainedRequest)(nil),        // 27: gatehouse.plugin.v1.ListRetainedRequest
-	(*ListRetainedResponse)(nil),       // 28: gatehouse.plugin.v1.ListRetainedResponse
-	(*GetRetainedRequest)(nil),         // 29: gatehouse.plugin.v1.GetRetainedRequest
-	(*GetRetainedResponse)(nil),        // 30: gatehouse.plugin.v1.GetRetainedResponse
-	(*PutRetainedRequest)(nil),         // 31: gatehouse.plugin.v1.PutRetainedRequest
-	(*PutRetainedResponse)(nil),        // 32: gatehouse.plugin.v1.PutRetainedResponse
-	(*DeleteRetainedRequest)(nil),      // 33: gatehouse.plugin.v1.DeleteRetainedRequest
-	(*DeleteRetainedResponse)(nil),     // 34: gatehouse.plugin.v1.DeleteRetainedResponse
-	(*GetSharedRequest)(nil),           // 35: gatehouse.plugin.v1.GetSharedRequest
-	(*GetSharedResponse)(nil),          // 36: gatehouse.plugin.v1.GetSharedResponse
-	(*PutSharedRequest)(nil),           // 37: gatehouse.plugin.v1.PutSharedRequest
-	(*PutSharedResponse)(nil),          // 38: gatehouse.plugin.v1.PutSharedResponse
-	(*UpdateGrantsRequest)(nil),        // 39: gatehouse.plugin.v1.UpdateGrantsRequest
-	(*UpdateGrantsResponse)(nil),       // 40: gatehouse.plugin.v1.UpdateGrantsResponse
-	(*UpdateInterestRequest)(nil),      // 41: gatehouse.plugin.v1.UpdateInterestRequest
-	(*UpdateInterestResponse)(nil),     // 42: gatehouse.plugin.v1.UpdateInterestResponse
-	nil,                                // 43: gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	nil,                                // 44: gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	nil,                                // 45: gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	(*Message)(nil),                    // 46: gatehouse.plugin.v1.Message
-	(*Subscription)(nil),               // 47: gatehouse.plugin.v1.Subscription
-	(*ClientContext)(nil),              // 48: gatehouse.plugin.v1.ClientContext
-	(*UserProperty)(nil),               // 49: gatehouse.plugin.v1.UserProperty
-	(*HookInterest)(nil),               // 50: gatehouse.plugin.v1.HookInterest
+	(*PublishRequest)(nil),                // 0: gatehouse.plugin.v1.PublishRequest
+	(*CallToken)(nil),                     // 1: gatehouse.plugin.v1.CallToken
+	(*PublishResponse)(nil),               // 2: gatehouse.plugin.v1.PublishResponse
+	(*SubscribeClientRequest)(nil),        // 3: gatehouse.plugin.v1.SubscribeClientRequest
+	(*SubscribeClientResponse)(nil),       // 4: gatehouse.plugin.v1.SubscribeClientResponse
+	(*UnsubscribeClientRequest)(nil),      // 5: gatehouse.plugin.v1.UnsubscribeClientRequest
+	(*UnsubscribeClientResponse)(nil),     // 6: gatehouse.plugin.v1.UnsubscribeClientResponse
+	(*ClientStatus)(nil),                  // 7: gatehouse.plugin.v1.ClientStatus
+	(*ListClientsRequest)(nil),            // 8: gatehouse.plugin.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),           // 9: gatehouse.plugin.v1.ListClientsResponse
+	(*GetClientRequest)(nil),              // 10: gatehouse.plugin.v1.GetClientRequest
+	(*GetClientResponse)(nil),             // 11: gatehouse.plugin.v1.GetClientResponse
+	(*ResetClientStatisticsRequest)(nil),  // 12: gatehouse.plugin.v1.ResetClientStatisticsRequest
+	(*ResetClientStatisticsResponse)(nil), // 13: gatehouse.plugin.v1.ResetClientStatisticsResponse
+	(*DisconnectClientRequest)(nil),       // 14: gatehouse.plugin.v1.DisconnectClientRequest
+	(*DisconnectClientResponse)(nil),      // 15: gatehouse.plugin.v1.DisconnectClientResponse
+	(*SessionStatus)(nil),                 // 16: gatehouse.plugin.v1.SessionStatus
+	(*ListSessionsRequest)(nil),           // 17: gatehouse.plugin.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),          // 18: gatehouse.plugin.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),             // 19: gatehouse.plugin.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),            // 20: gatehouse.plugin.v1.GetSessionResponse
+	(*DeleteSessionRequest)(nil),          // 21: gatehouse.plugin.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),         // 22: gatehouse.plugin.v1.DeleteSessionResponse
+	(*ClearSessionQueueRequest)(nil),      // 23: gatehouse.plugin.v1.ClearSessionQueueRequest
+	(*ClearSessionQueueResponse)(nil),     // 24: gatehouse.plugin.v1.ClearSessionQueueResponse
+	(*EnqueueMessageRequest)(nil),         // 25: gatehouse.plugin.v1.EnqueueMessageRequest
+	(*EnqueueMessageResponse)(nil),        // 26: gatehouse.plugin.v1.EnqueueMessageResponse
+	(*UpdateSessionItemsRequest)(nil),     // 27: gatehouse.plugin.v1.UpdateSessionItemsRequest
+	(*UpdateSessionItemsResponse)(nil),    // 28: gatehouse.plugin.v1.UpdateSessionItemsResponse
+	(*ListRetainedRequest)(nil),           // 29: gatehouse.plugin.v1.ListRetainedRequest
+	(*ListRetainedResponse)(nil),          // 30: gatehouse.plugin.v1.ListRetainedResponse
+	(*GetRetainedRequest)(nil),            // 31: gatehouse.plugin.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil),           // 32: gatehouse.plugin.v1.GetRetainedResponse
+	(*PutRetainedRequest)(nil),            // 33: gatehouse.plugin.v1.PutRetainedRequest
+	(*PutRetainedResponse)(nil),           // 34: gatehouse.plugin.v1.PutRetainedResponse
+	(*DeleteRetainedRequest)(nil),         // 35: gatehouse.plugin.v1.DeleteRetainedRequest
+	(*DeleteRetainedResponse)(nil),        // 36: gatehouse.plugin.v1.DeleteRetainedResponse
+	(*GetSharedRequest)(nil),              // 37: gatehouse.plugin.v1.GetSharedRequest
+	(*GetSharedResponse)(nil),             // 38: gatehouse.plugin.v1.GetSharedResponse
+	(*PutSharedRequest)(nil),              // 39: gatehouse.plugin.v1.PutSharedRequest
+	(*PutSharedResponse)(nil),             // 40: gatehouse.plugin.v1.PutSharedResponse
+	(*UpdateGrantsRequest)(nil),           // 41: gatehouse.plugin.v1.UpdateGrantsRequest
+	(*UpdateGrantsResponse)(nil),          // 42: gatehouse.plugin.v1.UpdateGrantsResponse
+	(*UpdateInterestRequest)(nil),         // 43: gatehouse.plugin.v1.UpdateInterestRequest
+	(*UpdateInterestResponse)(nil),        // 44: gatehouse.plugin.v1.UpdateInterestResponse
+	nil,                                   // 45: gatehouse.plugin.v1.SessionStatus.ItemsEntry
+	nil,                                   // 46: gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	nil,                                   // 47: gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	(*Message)(nil),                       // 48: gatehouse.plugin.v1.Message
+	(*Subscription)(nil),                  // 49: gatehouse.plugin.v1.Subscription
+	(*ClientContext)(nil),                 // 50: gatehouse.plugin.v1.ClientContext
+	(*UserProperty)(nil),                  // 51: gatehouse.plugin.v1.UserProperty
+	(*HookInterest)(nil),                  // 52: gatehouse.plugin.v1.HookInterest
 }
 var file_gatehouse_plugin_v1_host_proto_depIdxs = []int32{
-	46, // 0: gatehouse.plugin.v1.PublishRequest.message:type_name -> gatehouse.plugin.v1.Message
+	48, // 0: gatehouse.plugin.v1.PublishRequest.message:type_name -> gatehouse.plugin.v1.Message
 	1,  // 1: gatehouse.plugin.v1.PublishRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	47, // 2: gatehouse.plugin.v1.SubscribeClientRequest.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
+	49, // 2: gatehouse.plugin.v1.SubscribeClientRequest.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
 	1,  // 3: gatehouse.plugin.v1.SubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
 	1,  // 4: gatehouse.plugin.v1.UnsubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	48, // 5: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
+	50, // 5: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
 	7,  // 6: gatehouse.plugin.v1.ListClientsResponse.clients:type_name -> gatehouse.plugin.v1.ClientStatus
 	7,  // 7: gatehouse.plugin.v1.GetClientResponse.client:type_name -> gatehouse.plugin.v1.ClientStatus
-	49, // 8: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	47, // 9: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
-	43, // 10: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	14, // 11: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
-	14, // 12: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
+	51, // 8: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	49, // 9: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
+	45, // 10: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
+	16, // 11: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
+	16, // 12: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
 	1,  // 13: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	46, // 14: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
+	48, // 14: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
 	1,  // 15: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	44, // 16: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	45, // 17: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	46, // 18: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
-	46, // 19: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
-	46, // 20: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
+	46, // 16: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	47, // 17: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	48, // 18: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
+	48, // 19: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
+	48, // 20: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
 	1,  // 21: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	50, // 22: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
+	52, // 22: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
 	0,  // 23: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
 	3,  // 24: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
 	5,  // 25: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
 	8,  // 26: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
 	10, // 27: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
-	12, // 28: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
-	15, // 29: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
-	17, // 30: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
-	19, // 31: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
-	21, // 32: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
-	23, // 33: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
-	25, // 34: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
-	27, // 35: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
-	29, // 36: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
-	31, // 37: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
-	33, // 38: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
-	35, // 39: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
-	37, // 40: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
-	39, // 41: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
-	41, // 42: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
-	2,  // 43: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
-	4,  // 44: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
-	6,  // 45: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
-	9,  // 46: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
-	11, // 47: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
-	13, // 48: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
-	16, // 49: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
-	18, // 50: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
-	20, // 51: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
-	22, // 52: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
-	24, // 53: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
-	26, // 54: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
-	28, // 55: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
-	30, // 56: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
-	32, // 57: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
-	34, // 58: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
-	36, // 59: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
-	38, // 60: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
-	40, // 61: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
-	42, // 62: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
-	43, // [43:63] is the sub-list for method output_type
-	23, // [23:43] is the sub-list for method input_type
+	12, // 28: gatehouse.plugin.v1.HostService.ResetClientStatistics:input_type -> gatehouse.plugin.v1.ResetClientStatisticsRequest
+	14, // 29: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
+	17, // 30: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
+	19, // 31: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
+	21, // 32: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
+	23, // 33: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
+	25, // 34: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
+	27, // 35: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
+	29, // 36: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
+	31, // 37: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
+	33, // 38: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
+	35, // 39: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
+	37, // 40: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
+	39, // 41: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
+	41, // 42: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
+	43, // 43: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
+	2,  // 44: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
+	4,  // 45: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
+	6,  // 46: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
+	9,  // 47: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
+	11, // 48: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
+	13, // 49: gatehouse.plugin.v1.HostService.ResetClientStatistics:output_type -> gatehouse.plugin.v1.ResetClientStatisticsResponse
+	15, // 50: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
+	18, // 51: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
+	20, // 52: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
+	22, // 53: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
+	24, // 54: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
+	26, // 55: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
+	28, // 56: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
+	30, // 57: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
+	32, // 58: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
+	34, // 59: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
+	36, // 60: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
+	38, // 61: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
+	40, // 62: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
+	42, // 63: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
+	44, // 64: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
+	44, // [44:65] is the sub-list for method output_type
+	23, // [23:44] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -2844,15 +2937,15 @@ func file_gatehouse_plugin_v1_host_proto_init() {
 	file_gatehouse_plugin_v1_client_proto_init()
 	file_gatehouse_plugin_v1_message_proto_init()
 	file_gatehouse_plugin_v1_plugin_proto_init()
-	file_gatehouse_plugin_v1_host_proto_msgTypes[36].OneofWrappers = []any{}
-	file_gatehouse_plugin_v1_host_proto_msgTypes[37].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_host_proto_msgTypes[38].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_host_proto_msgTypes[39].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_plugin_v1_host_proto_rawDesc), len(file_gatehouse_plugin_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   46,
+			NumMessages:   48,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,26 +19,27 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HostService_Publish_FullMethodName            = "/gatehouse.plugin.v1.HostService/Publish"
-	HostService_SubscribeClient_FullMethodName    = "/gatehouse.plugin.v1.HostService/SubscribeClient"
-	HostService_UnsubscribeClient_FullMethodName  = "/gatehouse.plugin.v1.HostService/UnsubscribeClient"
-	HostService_ListClients_FullMethodName        = "/gatehouse.plugin.v1.HostService/ListClients"
-	HostService_GetClient_FullMethodName          = "/gatehouse.plugin.v1.HostService/GetClient"
-	HostService_DisconnectClient_FullMethodName   = "/gatehouse.plugin.v1.HostService/DisconnectClient"
-	HostService_ListSessions_FullMethodName       = "/gatehouse.plugin.v1.HostService/ListSessions"
-	HostService_GetSession_FullMethodName         = "/gatehouse.plugin.v1.HostService/GetSession"
-	HostService_DeleteSession_FullMethodName      = "/gatehouse.plugin.v1.HostService/DeleteSession"
-	HostService_ClearSessionQueue_FullMethodName  = "/gatehouse.plugin.v1.HostService/ClearSessionQueue"
-	HostService_EnqueueMessage_FullMethodName     = "/gatehouse.plugin.v1.HostService/EnqueueMessage"
-	HostService_UpdateSessionItems_FullMethodName = "/gatehouse.plugin.v1.HostService/UpdateSessionItems"
-	HostService_ListRetained_FullMethodName       = "/gatehouse.plugin.v1.HostService/ListRetained"
-	HostService_GetRetained_FullMethodName        = "/gatehouse.plugin.v1.HostService/GetRetained"
-	HostService_PutRetained_FullMethodName        = "/gatehouse.plugin.v1.HostService/PutRetained"
-	HostService_DeleteRetained_FullMethodName     = "/gatehouse.plugin.v1.HostService/DeleteRetained"
-	HostService_GetShared_FullMethodName          = "/gatehouse.plugin.v1.HostService/GetShared"
-	HostService_PutShared_FullMethodName          = "/gatehouse.plugin.v1.HostService/PutShared"
-	HostService_UpdateGrants_FullMethodName       = "/gatehouse.plugin.v1.HostService/UpdateGrants"
-	HostService_UpdateInterest_FullMethodName     = "/gatehouse.plugin.v1.HostService/UpdateInterest"
+	HostService_Publish_FullMethodName               = "/gatehouse.plugin.v1.HostService/Publish"
+	HostService_SubscribeClient_FullMethodName       = "/gatehouse.plugin.v1.HostService/SubscribeClient"
+	HostService_UnsubscribeClient_FullMethodName     = "/gatehouse.plugin.v1.HostService/UnsubscribeClient"
+	HostService_ListClients_FullMethodName           = "/gatehouse.plugin.v1.HostService/ListClients"
+	HostService_GetClient_FullMethodName             = "/gatehouse.plugin.v1.HostService/GetClient"
+	HostService_ResetClientStatistics_FullMethodName = "/gatehouse.plugin.v1.HostService/ResetClientStatistics"
+	HostService_DisconnectClient_FullMethodName      = "/gatehouse.plugin.v1.HostService/DisconnectClient"
+	HostService_ListSessions_FullMethodName          = "/gatehouse.plugin.v1.HostService/ListSessions"
+	HostService_GetSession_FullMethodName            = "/gatehouse.plugin.v1.HostService/GetSession"
+	HostService_DeleteSession_FullMethodName         = "/gatehouse.plugin.v1.HostService/DeleteSession"
+	HostService_ClearSessionQueue_FullMethodName     = "/gatehouse.plugin.v1.HostService/ClearSessionQueue"
+	HostService_EnqueueMessage_FullMethodName        = "/gatehouse.plugin.v1.HostService/EnqueueMessage"
+	HostService_UpdateSessionItems_FullMethodName    = "/gatehouse.plugin.v1.HostService/UpdateSessionItems"
+	HostService_ListRetained_FullMethodName          = "/gatehouse.plugin.v1.HostService/ListRetained"
+	HostService_GetRetained_FullMethodName           = "/gatehouse.plugin.v1.HostService/GetRetained"
+	HostService_PutRetained_FullMethodName           = "/gatehouse.plugin.v1.HostService/PutRetained"
+	HostService_DeleteRetained_FullMethodName        = "/gatehouse.plugin.v1.HostService/DeleteRetained"
+	HostService_GetShared_FullMethodName             = "/gatehouse.plugin.v1.HostService/GetShared"
+	HostService_PutShared_FullMethodName             = "/gatehouse.plugin.v1.HostService/PutShared"
+	HostService_UpdateGrants_FullMethodName          = "/gatehouse.plugin.v1.HostService/UpdateGrants"
+	HostService_UpdateInterest_FullMethodName        = "/gatehouse.plugin.v1.HostService/UpdateInterest"
 )
 
 // HostServiceClient is the client API for HostService service.
@@ -60,6 +61,9 @@ type HostServiceClient interface {
 	ListClients(ctx context.Context, in *ListClientsRequest, opts ...grpc.CallOption) (*ListClientsResponse, error)
 	// GetClient tells of one connected client. Scope clients.read.
 	GetClient(ctx context.Context, in *GetClientRequest, opts ...grpc.CallOption) (*GetClientResponse, error)
+	// ResetClientStatistics has the counters of a connection begin at 0 again.
+	// Scope clients.reset.
+	ResetClientStatistics(ctx context.Context, in *ResetClientStatisticsRequest, opts ...grpc.CallOption) (*ResetClientStatisticsResponse, error)
 	// DisconnectClient ends a connection. Scope clients.disconnect.
 	DisconnectClient(ctx context.Context, in *DisconnectClientRequest, opts ...grpc.CallOption) (*DisconnectClientResponse, error)
 	// ListSessions lists sessions by page. Scope sessions.read.
@@ -149,6 +153,16 @@ func (c *hostServiceClient) GetClient(ctx context.Context, in *GetClientRequest,
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetClientResponse)
 	err := c.cc.Invoke(ctx, HostService_GetClient_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *hostServiceClient) ResetClientStatistics(ctx context.Context, in *ResetClientStatisticsRequest, opts ...grpc.CallOption) (*ResetClientStatisticsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResetClientStatisticsResponse)
+	err := c.cc.Invoke(ctx, HostService_ResetClientStatistics_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -324,6 +338,9 @@ type HostServiceServer interface {
 	ListClients(context.Context, *ListClientsRequest) (*ListClientsResponse, error)
 	// GetClient tells of one connected client. Scope clients.read.
 	GetClient(context.Context, *GetClientRequest) (*GetClientResponse, error)
+	// ResetClientStatistics has the counters of a connection begin at 0 again.
+	// Scope clients.reset.
+	ResetClientStatistics(context.Context, *ResetClientStatisticsRequest) (*ResetClientStatisticsResponse, error)
 	// DisconnectClient ends a connection. Scope clients.disconnect.
 	DisconnectClient(context.Context, *DisconnectClientRequest) (*DisconnectClientResponse, error)
 	// ListSessions lists sessions by page. Scope sessions.read.
@@ -383,6 +400,9 @@ func (UnimplementedHostServiceServer) ListClients(context.Context, *ListClientsR
 }
 func (UnimplementedHostServiceServer) GetClient(context.Context, *GetClientRequest) (*GetClientResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetClient not implemented")
+}
+func (UnimplementedHostServiceServer) ResetClientStatistics(context.Context, *ResetClientStatisticsRequest) (*ResetClientStatisticsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResetClientStatistics not implemented")
 }
 func (UnimplementedHostServiceServer) DisconnectClient(context.Context, *DisconnectClientRequest) (*DisconnectClientResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DisconnectClient not implemented")
@@ -536,6 +556,24 @@ func _HostService_GetClient_Handler(srv interface{}, ctx context.Context, dec fu
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(HostServiceServer).GetClient(ctx, req.(*GetClientRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _HostService_ResetClientStatistics_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResetClientStatisticsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).ResetClientStatistics(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_ResetClientStatistics_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).ResetClientStatistics(ctx, req.(*ResetClientStatisticsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -836,6 +874,10 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetClient",
 			Handler:    _HostService_GetClient_Handler,
+		},
+		{
+			MethodName: "ResetClientStatistics",
+			Handler:    _HostService_ResetClientStatistics_Handler,
 		},
 		{
 			MethodName: "DisconnectClient",

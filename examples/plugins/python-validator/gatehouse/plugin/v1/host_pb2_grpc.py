@@ -43,6 +43,11 @@ class HostServiceStub(object):
                 request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientRequest.SerializeToString,
                 response_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientResponse.FromString,
                 )
+        self.ResetClientStatistics = channel.unary_unary(
+                '/gatehouse.plugin.v1.HostService/ResetClientStatistics',
+                request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsRequest.SerializeToString,
+                response_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsResponse.FromString,
+                )
         self.DisconnectClient = channel.unary_unary(
                 '/gatehouse.plugin.v1.HostService/DisconnectClient',
                 request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.DisconnectClientRequest.SerializeToString,
@@ -157,6 +162,14 @@ class HostServiceServicer(object):
 
     def GetClient(self, request, context):
         """GetClient tells of one connected client. Scope clients.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetClientStatistics(self, request, context):
+        """ResetClientStatistics has the counters of a connection begin at 0 again.
+        Scope clients.reset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -299,6 +312,11 @@ def add_HostServiceServicer_to_server(servicer, server):
                     servicer.GetClient,
                     request_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientRequest.FromString,
                     response_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientResponse.SerializeToString,
+            ),
+            'ResetClientStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetClientStatistics,
+                    request_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsRequest.FromString,
+                    response_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsResponse.SerializeToString,
             ),
             'DisconnectClient': grpc.unary_unary_rpc_method_handler(
                     servicer.DisconnectClient,
@@ -471,6 +489,23 @@ class HostService(object):
         return grpc.experimental.unary_unary(request, target, '/gatehouse.plugin.v1.HostService/GetClient',
             gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientRequest.SerializeToString,
             gatehouse_dot_plugin_dot_v1_dot_host__pb2.GetClientResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ResetClientStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gatehouse.plugin.v1.HostService/ResetClientStatistics',
+            gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsRequest.SerializeToString,
+            gatehouse_dot_plugin_dot_v1_dot_host__pb2.ResetClientStatisticsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
