@@ -219,6 +219,18 @@ func (l *listenerConfig) certificateOptions(log *slog.Logger) certificate.Option
 	return o
 }
 
+// checkCertificates reads the certificates of all listeners.
+func checkCertificates(list []listenerConfig) error {
+	for i := range list {
+		if l := &list[i]; l.TLS != nil {
+			if err := certificate.Check(l.certificateOptions(nil)); err != nil {
+				return fmt.Errorf("listener %s: %w", l.name(), err)
+			}
+		}
+	}
+	return nil
+}
+
 // readPassword returns the password of a PKCS#12 file.
 func (c *certificateConfig) readPassword() (string, error) {
 	if c.PasswordFile == "" {

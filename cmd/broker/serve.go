@@ -90,6 +90,9 @@ func (cmd *serveCmd) Run(t *terminal) error {
 		return err
 	}
 	if cmd.CheckConfig {
+		if err := checkCertificates(cfg.Listeners); err != nil {
+			return err
+		}
 		_, err := fmt.Fprintln(t.out, "the configuration is good")
 		return err
 	}
