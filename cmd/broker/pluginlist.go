@@ -29,6 +29,7 @@ type pluginCmd struct {
 	Reload  pluginReloadCmd  `cmd:"" help:"Replace a running plugin by its files as they are now, while clients stay connected."`
 	Enable  pluginEnableCmd  `cmd:"" help:"Start a plugin that is disabled."`
 	Disable pluginDisableCmd `cmd:"" help:"Let a plugin take no part until it is enabled or the broker starts anew."`
+	New     pluginNewCmd     `cmd:"" help:"Begin a plugin: make a folder that builds, runs and has a test."`
 	Lock    pluginLockCmd    `cmd:"" help:"Accept the files of plugins as they are: write their hashes into plugins.lock."`
 }
 

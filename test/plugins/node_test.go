@@ -25,7 +25,7 @@ func nodeExample(t *testing.T) string {
 func TestNodeInterceptor(t *testing.T) {
 	t.Parallel()
 	s := start(t, nodeExample(t), "    config: {property: by}\n")
-	sub := s.begin("mosquitto_sub", "-d", "-q", "1", "-t", "#", "-C", "6", "-F", "%t %p %P")
+	sub := s.run("mosquitto_sub", "-d", "-q", "1", "-t", "#", "-C", "6", "-F", "%t %p %P")
 	sub.WaitOutput("that it has subscribed", func(out string) bool { return strings.Contains(out, "Subscribed (mid: ") })
 	pub := func(topic, payload string, more ...string) {
 		t.Helper()

@@ -43,7 +43,7 @@ func TestPythonValidator(t *testing.T) {
 	s.restart()
 	s.expect("", true, "mosquitto_pub", append(lamp, "-t", "home/lamp/on", "-m", "1")...)
 
-	sub := s.begin("mosquitto_sub", "-d", "-i", "radio", "-u", "any", "-P", "open", "-t", "home/radio/#", "-C", "1")
+	sub := s.run("mosquitto_sub", "-d", "-i", "radio", "-u", "any", "-P", "open", "-t", "home/radio/#", "-C", "1")
 	sub.WaitOutput("that it has subscribed", func(out string) bool { return strings.Contains(out, "Subscribed (mid: ") })
 	s.edit("main.py", `gatehouse.deny(gatehouse.BANNED, "not you")`, `gatehouse.deny(gatehouse.SERVER_BUSY, "later")`)
 	s.await("replaced", func(st *status) bool { return st.ready() && st.Swaps == "1" })

@@ -87,11 +87,11 @@ func (s *site) await(what string, ok func(*status) bool) *status {
 // client runs one of mosquitto's programs to its end and returns what it said.
 func (s *site) client(name string, args ...string) (output string, code int) {
 	s.Helper()
-	return s.begin(name, args...).Wait()
+	return s.run(name, args...).Wait()
 }
 
-// begin starts one of mosquitto's programs, which shall print its lines at once.
-func (s *site) begin(name string, args ...string) *program.Process {
+// run starts one of mosquitto's programs, which shall print its lines at once.
+func (s *site) run(name string, args ...string) *program.Process {
 	s.Helper()
 	host, port := s.b.HostPort()
 	all := append([]string{"-oL", program.Need(s, name, "mosquitto-clients"), "-h", host, "-p", port, "-V", "5"}, args...)
