@@ -116,7 +116,7 @@ func (cmd *pluginListCmd) Run(t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tBREAKER\tLAST FAILURE")
 	for _, p := range res.Msg.GetPlugins() {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.GetName(), versions(p), stateName(p.GetState()),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", p.GetName(), versions(p), stateOf(p),
 			age(p.GetSinceUnixNanos()), pid(p.GetPid()), p.GetRestarts(), breakers(p), failure(p))
 	}
 	if err := w.Flush(); err != nil {
@@ -248,6 +248,16 @@ func breakers(p *adminv1.Plugin) string {
 		}
 	}
 	return orDash(strings.Join(list, ", "))
+}
+
+// stateOf is a plugin's state, and why it does not run if nothing is wrong with
+// it.
+func stateOf(p *adminv1.Plugin) string {
+	state := stateName(p.GetState())
+	if p.GetState() == adminv1.PluginState_PLUGIN_STATE_STOPPED && p.GetHealth() != "" {
+		state += ": " + p.GetHealth()
+	}
+	return state
 }
 
 func stateName(s adminv1.PluginState) string {

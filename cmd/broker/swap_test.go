@@ -195,7 +195,7 @@ func TestPluginsComeAndGo(t *testing.T) {
 		t.Errorf("%d messages were decided", n)
 	}
 	c.publish("x", 1, false, "undecided")
-	if got := broker("plugin", "info", "stamper"); !strings.Contains(got, "it was disabled while the broker ran") {
+	if got := broker("plugin", "info", "stamper"); !strings.Contains(got, `it was disabled by "broker plugin disable" on `) {
 		t.Errorf("info says %q", got)
 	}
 	if got := broker("plugin", "enable", "stamper"); !strings.Contains(got, "stamper 1.0.0 is ready (pid ") {

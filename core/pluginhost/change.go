@@ -30,9 +30,10 @@ func (h *Host) Reload(ctx context.Context, name string) error {
 	return m.supervisor.do(ctx, nil)
 }
 
-// Enable starts a plugin that is disabled, whatever the configuration says. The
-// error says why it does not work; it is then tried again as any other. It does
-// nothing to one that is enabled.
+// Enable starts a plugin that is disabled, whatever the configuration says; an
+// "enabled: false" there counts again at the next start. The error says why it
+// does not work; it is then tried again as any other. It does nothing to one
+// that is enabled.
 func (h *Host) Enable(ctx context.Context, name string) error {
 	done, err := h.beginChange(ctx)
 	if err != nil {
@@ -43,13 +44,17 @@ func (h *Host) Enable(ctx context.Context, name string) error {
 	if err != nil || m.employed() {
 		return err
 	}
+	if err := h.disabled.set(name, time.Time{}); err != nil {
+		return err
+	}
 	return h.hire(ctx, m.found)
 }
 
-// Disable takes a plugin out until it is enabled, its entry in the configuration
-// changes, or the broker starts anew. Nobody waits for it or is refused because
-// of that: the calls that it has are answered, and later ones don't ask it. The
-// error says why it can't be done without.
+// Disable takes a plugin out until it is enabled or the "enabled" of its entry in
+// the configuration changes. That outlasts the broker, unless the entry says
+// "enabled: true", which counts again at the next start. Nobody waits for it or is
+// refused because of that: the calls that it has are answered, and later ones
+// don't ask it. The error says why it can't be done without.
 func (h *Host) Disable(ctx context.Context, name string) error {
 	done, err := h.beginChange(ctx)
 	if err != nil {
@@ -60,7 +65,12 @@ func (h *Host) Disable(ctx context.Context, name string) error {
 	if err != nil || !m.employed() {
 		return err
 	}
-	return h.fire(ctx, m, &member{found: m.found, off: true})
+	now := time.Now().UTC().Round(time.Second)
+	err = h.fire(ctx, m, &member{found: m.found, off: true, since: now})
+	if m := h.find(name); m != nil && m.off && m.Enabled == nil {
+		err = errors.Join(err, h.disabled.set(name, now))
+	}
+	return err
 }
 
 // Configure puts other entries in force, as a start with them would have, and
@@ -146,10 +156,12 @@ func (h *Host) reconcile(ctx context.Context, wanted []found) error {
 func (h *Host) alter(ctx context.Context, f found) error {
 	m := h.find(f.Name)
 	switch {
-	case m == nil && !f.enabled():
-		h.put(&member{found: f})
-		return nil
 	case m == nil:
+		first, wanted := h.firstMember(f)
+		if !wanted {
+			h.put(first)
+			return nil
+		}
 		h.log.Info("plugin was added", slog.String("plugin", f.Name))
 		return h.hire(ctx, f)
 	case m.employed() && !f.enabled() && m.enabled():
@@ -157,6 +169,7 @@ func (h *Host) alter(ctx context.Context, f found) error {
 	case m.employed():
 		return h.adjust(ctx, m, f)
 	case f.enabled() && !(m.off && reflect.DeepEqual(m.Enabled, f.Enabled)):
+		h.forgetDisabling(f.Name)
 		return h.hire(ctx, f)
 	default:
 		next := *m

@@ -23,11 +23,12 @@ type Host struct {
 	api      atomic.Pointer[ServerAPI]
 
 	// Set by Start before any goroutine begins.
-	dirs   *runDir
-	guard  *guard
-	launch func(*member)        // runs the supervisor of a plugin
-	dirty  chan struct{}        // holds a token when bindings may have changed
-	flush  chan chan<- struct{} // who waits until they have been told
+	disabled *disablings
+	dirs     *runDir
+	guard    *guard
+	launch   func(*member)        // runs the supervisor of a plugin
+	dirty    chan struct{}        // holds a token when bindings may have changed
+	flush    chan chan<- struct{} // who waits until they have been told
 
 	// store keeps retained messages; nil if no plugin does.
 	store atomic.Pointer[supervisor]
@@ -93,6 +94,9 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 	if err != nil {
 		return Bindings{}, err
 	}
+	if h.disabled, err = readDisablings(h.options.DataDir); err != nil {
+		return Bindings{}, err
+	}
 	if h.dirs, err = openRunDir(h.options.RunDir, h.log); err != nil {
 		return Bindings{}, err
 	}
@@ -101,8 +105,8 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 	}
 	life := h.prepare(ctx)
 	for _, f := range all {
-		m := &member{found: f}
-		if f.enabled() {
+		m, wanted := h.firstMember(f)
+		if wanted {
 			h.employ(m)
 		}
 		h.put(m)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // member is a plugin that the host knows. It is not changed once it is in the
@@ -19,6 +20,8 @@ type member struct {
 	late bool // came after the start: takes part from its first instance on
 	out  bool // takes no part any more: it was disabled, or its files are gone
 	off  bool // by somebody's order, not by the configuration
+
+	since time.Time // when that was
 }
 
 // employed reports whether the plugin is supervised.
@@ -67,7 +70,7 @@ func (h *Host) drop(name string) {
 
 // employ begins to supervise a plugin that nobody supervises.
 func (h *Host) employ(m *member) {
-	m.out, m.off = false, false
+	m.out, m.off, m.since = false, false, time.Time{}
 	h.launch(m)
 }
 
@@ -132,7 +135,10 @@ func (m *member) status() Status {
 		Health: "it is disabled by the configuration", Validator: m.Validator, Interceptor: m.Interceptor,
 	}
 	if m.off {
-		out.Health = "it was disabled while the broker ran"
+		out.Health = fmt.Sprintf("it was disabled by \"broker plugin disable\" on %s", m.since.Local().Format("2006-01-02 15:04:05"))
+		if m.Enabled != nil && *m.Enabled {
+			out.Health += ", until the broker starts anew: the configuration says that it is enabled"
+		}
 	}
 	s := m.supervisor
 	if s == nil {
