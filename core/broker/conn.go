@@ -45,7 +45,7 @@ type conn struct {
 	now     time.Time // when what is being handled was read; reader only
 	arrived tally     // of that; reader only
 	pace    pace      // of the client's publishes; reader only
-	run     run       // publishes of one read; reader only
+	run     *run      // publishes of one read, nil between reads; reader only
 	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only
 
@@ -146,7 +146,10 @@ func (c *conn) read() ending {
 // number.
 func (c *conn) handleBuffered() (packets uint64, e *ending) {
 	c.now = time.Now()
+	c.run = runs.Get().(*run)
 	e = c.handleAll()
+	c.run.giveBack()
+	c.run = nil
 	if packets = c.arrived.packets; packets > 0 {
 		c.lastPacket.Store(c.now.UnixNano())
 		c.countArrived()

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -13,8 +15,9 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
-// maxRun bounds the publishes that are handled together.
-const maxRun = 64
+// maxRun bounds the publishes that are handled together: what a plugin is asked
+// in one frame.
+const maxRun = 256
 
 // inbound is one PUBLISH on its way through the broker.
 type inbound struct {
@@ -22,6 +25,7 @@ type inbound struct {
 	qos       mqtt.QoS // of the packet: the acknowledgement's
 	duplicate bool     // QoS 2, already handled: answer again
 	call      hook.Call
+	asked     *mqtt.Message // what interceptors were asked about
 	receivers int
 }
 
@@ -31,6 +35,30 @@ type run struct {
 	items   []inbound
 	calls   []*hook.Call
 	targets []router.Target
+}
+
+// runs are those that no connection needs: one holds its run while it handles
+// what a read brought, so that it has none when it is idle.
+var runs = sync.Pool{New: func() any { return new(run) }}
+
+// keepTargets bounds what a run may keep room for.
+const keepTargets = 4096
+
+// giveBack lets another connection have the run.
+func (r *run) giveBack() {
+	if cap(r.targets) > keepTargets {
+		r.targets = nil
+	}
+	runs.Put(r)
+}
+
+// next makes room for another item, which is empty.
+func (r *run) next() *inbound {
+	if len(r.items) == cap(r.items) {
+		r.items = slices.Grow(r.items, 1)
+	}
+	r.items = r.items[:len(r.items)+1]
+	return &r.items[len(r.items)-1]
 }
 
 // add checks a PUBLISH against the protocol and puts it into the run.
@@ -60,7 +88,8 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	c.pace.count(len(p.Message.Payload) + len(name))
 	m := &p.Message
 	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, c.now
-	it := inbound{id: p.ID, qos: m.QoS, duplicate: receipt == session.Duplicate}
+	it := r.next()
+	it.id, it.qos, it.duplicate = p.ID, m.QoS, receipt == session.Duplicate
 	it.call.Client = c.client.info.Load()
 	it.call.Message = m
 	if it.duplicate {
@@ -69,7 +98,6 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	if c.client.mountpoint != "" {
 		m.Topic = c.client.mounted(name)
 	}
-	r.items = append(r.items, it)
 	if len(r.items) >= maxRun {
 		return r.flush(c)
 	}
@@ -148,21 +176,20 @@ func (r *run) intercept(ctx context.Context, c *conn, phase hook.Phase) {
 	r.calls = r.calls[:0]
 	for i := range r.items {
 		if it := &r.items[i]; it.call.Verdict.Action == hook.Pass {
+			it.asked = it.call.Message
 			r.calls = append(r.calls, &it.call)
 		}
 	}
 	if len(r.calls) == 0 {
 		return
 	}
-	var before [maxRun]*mqtt.Message
-	for i, call := range r.calls {
-		before[i] = call.Message
-	}
 	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
-	for i, call := range r.calls {
-		if call.Verdict.Action == hook.Pass && call.Message != before[i] {
-			b.recheck(c.client, phase, call)
+	for i := range r.items {
+		it := &r.items[i]
+		if it.asked != nil && it.call.Verdict.Action == hook.Pass && it.call.Message != it.asked {
+			b.recheck(c.client, phase, &it.call)
 		}
+		it.asked = nil
 	}
 	clear(r.calls)
 }
