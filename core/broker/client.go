@@ -231,13 +231,10 @@ func (c *client) reroute(ctx context.Context, drained []mqtt.Delivery) {
 // to another member of its share group. It ends, although it may meet further
 // ended sessions: they have left the group before.
 func (c *client) rerouteOne(ctx context.Context, d mqtt.Delivery, now time.Time) {
-	if d.Group == "" || d.Message.Expired(now) {
+	if d.Group() == "" || d.Message.Expired(now) {
 		return
 	}
-	targets := c.b.router.Reroute(nil, d.Group, d.Message, c)
-	for i := range targets {
-		targets[i].Delivery.Group = targets[i].Group
-	}
+	targets := c.b.router.Reroute(nil, d.Group(), d.Message, c)
 	c.b.deliver(ctx, within(targets), d.Message)
 }
 

@@ -23,9 +23,6 @@ func (b *Broker) route(ctx context.Context, scratch *[]router.Target, m *mqtt.Me
 		dst = (*scratch)[:0]
 	}
 	targets := b.router.Route(dst, m)
-	for i := range targets {
-		targets[i].Delivery.Group = targets[i].Group
-	}
 	targets = within(targets)
 	b.deliver(ctx, targets, m)
 	n := len(targets)

@@ -164,7 +164,7 @@ func (c *conn) stillRetained(m *mqtt.Message, now time.Time) bool {
 func retainedDelivery(m *mqtt.Message, sub *mqtt.Subscription) mqtt.Delivery {
 	d := mqtt.Delivery{Message: m, QoS: min(m.QoS, sub.QoS), Retain: true}
 	if sub.ID != 0 {
-		d.SubscriptionIDs = []uint32{sub.ID}
+		d.Via = &mqtt.Via{SubscriptionIDs: []uint32{sub.ID}}
 	}
 	return d
 }

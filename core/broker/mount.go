@@ -39,8 +39,8 @@ func (c *client) hears(d *mqtt.Delivery) bool {
 		return false
 	case own[0] != '$':
 		return true
-	case d.Group != "":
-		_, filter, _ := strings.Cut(d.Group, "/")
+	case d.Group() != "":
+		_, filter, _ := strings.Cut(d.Group(), "/")
 		return c.matches(filter, own)
 	default:
 		return c.reconsider(d, own)
@@ -59,7 +59,8 @@ func (c *client) matches(filter, own string) bool {
 func (c *client) reconsider(d *mqtt.Delivery, own string) (left bool) {
 	m := d.Message
 	var qos mqtt.QoS
-	d.Retain, d.SubscriptionIDs = false, nil
+	var ids []uint32
+	d.Retain, d.Via = false, nil
 	for _, sub := range c.sess.Subscriptions() {
 		if !c.matches(sub.Filter, own) || sub.NoLocal && m.Publisher == c.id {
 			continue
@@ -68,9 +69,12 @@ func (c *client) reconsider(d *mqtt.Delivery, own string) (left bool) {
 		qos = max(qos, sub.QoS)
 		d.Retain = d.Retain || m.Retain && sub.RetainAsPublished
 		if sub.ID != 0 {
-			d.SubscriptionIDs = append(d.SubscriptionIDs, sub.ID)
+			ids = append(ids, sub.ID)
 		}
 	}
 	d.QoS = min(m.QoS, qos)
+	if ids != nil {
+		d.Via = &mqtt.Via{SubscriptionIDs: ids}
+	}
 	return left
 }

@@ -278,7 +278,7 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 	m := c.client.unmount(o.Delivery.Message)
 	h := packet.PublishHeader{
 		ID: o.ID, QoS: o.Delivery.QoS, Dup: o.Dup, Retain: o.Delivery.Retain,
-		SubscriptionIDs: o.Delivery.SubscriptionIDs,
+		SubscriptionIDs: o.Delivery.SubscriptionIDs(),
 	}
 	if m.Properties != nil && m.Properties.HasExpiry {
 		h.Expiry = m.RemainingExpiry(now)

@@ -1,9 +1,14 @@
 package mqtt
 
 // Delivery is one message on its way to one receiver: the shared message and
-// what differs from receiver to receiver.
+// what differs from receiver to receiver. It is small, for queues are made of
+// it.
 type Delivery struct {
 	Message *Message
+
+	// Via says by which subscriptions the receiver was found; nil if there is
+	// nothing to say of them. It is immutable.
+	Via *Via
 
 	// QoS is the lower of the published and the granted quality of service
 	// [MQTT-3.8.4-8].
@@ -14,16 +19,6 @@ type Delivery struct {
 	// [MQTT-3.3.1-8] [MQTT-3.3.1-12].
 	Retain bool
 
-	// SubscriptionIDs are the Subscription Identifiers of all subscriptions
-	// that matched, in no particular order [MQTT-3.3.4-3]. The slice is
-	// immutable.
-	SubscriptionIDs []uint32
-
-	// Group is "group/filter" of the shared subscription that chose the
-	// receiver, so that another member can be given the message if this one's
-	// session ends; "" otherwise.
-	Group string
-
 	// Direct says that the server API put it into this receiver's queue:
 	// neither subscriptions nor grants matter to it.
 	Direct bool
@@ -31,4 +26,33 @@ type Delivery struct {
 	// Screened says that grants and deliver hooks have let this delivery pass;
 	// one that was queued for an offline session is screened when it is sent.
 	Screened bool
+}
+
+// Via is what is told, or has to be known, of the subscriptions by which a
+// receiver was found.
+type Via struct {
+	// SubscriptionIDs are the Subscription Identifiers of all subscriptions
+	// that matched, in no particular order [MQTT-3.3.4-3].
+	SubscriptionIDs []uint32
+
+	// Group is "group/filter" of the shared subscription that chose the
+	// receiver, so that another member can be given the message if this one's
+	// session ends; "" otherwise.
+	Group string
+}
+
+// SubscriptionIDs returns those of Via; nil if there are none.
+func (d *Delivery) SubscriptionIDs() []uint32 {
+	if d.Via == nil {
+		return nil
+	}
+	return d.Via.SubscriptionIDs
+}
+
+// Group returns that of Via; "" if there is none.
+func (d *Delivery) Group() string {
+	if d.Via == nil {
+		return ""
+	}
+	return d.Via.Group
 }

@@ -23,6 +23,7 @@ type group struct {
 type member struct {
 	subscriber Subscriber
 	grant      *grant
+	via        *mqtt.Via // the group's, with the member's identifier
 	hash       uint64 // of the client identifier
 }
 
@@ -33,11 +34,12 @@ func newGroup(name string, s Strategy) *group {
 }
 
 func newMember(s Subscriber, granted *grant) member {
-	return member{s, granted, maphash.String(seed, s.ClientID())}
+	return member{subscriber: s, grant: granted, hash: maphash.String(seed, s.ClientID())}
 }
 
 // join adds m, or replaces what it was granted.
 func (g *group) join(m member) (existed bool) {
+	m.via = &mqtt.Via{SubscriptionIDs: m.grant.ids(), Group: g.name}
 	members := slices.Clone(*g.members.Load())
 	i := indexOf(members, m.subscriber)
 	if existed = i >= 0; existed {
@@ -75,7 +77,9 @@ func (g *group) route(dst []Target, m *mqtt.Message, except Subscriber) []Target
 	}
 	var t terms
 	t.add(members[i].grant)
-	return append(dst, Target{Subscriber: members[i].subscriber, Delivery: t.delivery(m), Group: g.name})
+	d := t.delivery(m)
+	d.Via = members[i].via
+	return append(dst, Target{Subscriber: members[i].subscriber, Delivery: d})
 }
 
 // choose returns the index of a member, or -1 if there is none but except.

@@ -26,7 +26,7 @@ func chosen(t *testing.T, r *router.Router, publisher string) string {
 	case 0:
 		return ""
 	case 1:
-		if targets[0].Group != "g/jobs/+" || targets[0].Delivery.QoS != 1 {
+		if targets[0].Delivery.Group() != "g/jobs/+" || targets[0].Delivery.QoS != 1 {
 			t.Fatalf("target %+v", targets[0])
 		}
 		return targets[0].Subscriber.ClientID()
@@ -152,8 +152,8 @@ func TestReroute(t *testing.T) {
 			m := &mqtt.Message{Topic: "jobs/1", QoS: 1, Publisher: "p"}
 			for range 10 {
 				first := r.Route(nil, m)[0]
-				second := r.Reroute(nil, first.Group, m, first.Subscriber)
-				if len(second) != 1 || second[0].Subscriber == first.Subscriber || second[0].Group != first.Group {
+				second := r.Reroute(nil, first.Delivery.Group(), m, first.Subscriber)
+				if len(second) != 1 || second[0].Subscriber == first.Subscriber || second[0].Delivery.Group() != first.Delivery.Group() {
 					t.Fatalf("from %s to %+v", first.Subscriber.ClientID(), second)
 				}
 			}

@@ -29,14 +29,8 @@ type Target struct {
 	Subscriber Subscriber
 
 	// Delivery is ready to be queued: the lower of the published and the
-	// granted QoS, the RETAIN flag to send and the Subscription Identifiers.
-	// The slice of identifiers is shared and immutable.
+	// granted QoS, the RETAIN flag to send, and the subscriptions that matched.
 	Delivery mqtt.Delivery
-
-	// Group is "group/filter" of the shared subscription that chose the
-	// subscriber, the key for [Router.Reroute]; "" for a subscription of its
-	// own.
-	Group string
 }
 
 // Strategy is how a shared group chooses the member that gets a message. All

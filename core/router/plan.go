@@ -76,6 +76,8 @@ type planner struct {
 	places map[Subscriber]int // into routes; only if there are many
 	misses uint32
 	lucky  bool // the plan is stored whatever was missed before
+
+	unfinished bool // some terms have to be finished
 }
 
 const (
@@ -106,6 +108,7 @@ func (b *planner) match(r *Router) {
 		b.add(s, g, several)
 		return true
 	})
+	b.finish()
 	if r.groups.Len() == 0 {
 		return
 	}
@@ -113,6 +116,20 @@ func (b *planner) match(r *Router) {
 		b.groups = append(b.groups, g)
 		return true
 	})
+}
+
+// finish finishes all terms.
+func (b *planner) finish() {
+	if !b.unfinished {
+		return
+	}
+	b.unfinished = false
+	for i := range b.routes {
+		b.routes[i].all.finish()
+	}
+	for i := range b.own {
+		b.own[i].finish()
+	}
 }
 
 // add takes one subscription into account; search says that its subscriber may
@@ -136,9 +153,9 @@ func (b *planner) add(s Subscriber, g *grant, search bool) {
 		b.own = append(b.own, own)
 		r.own = len(b.own) - 1
 	}
-	r.all.add(g)
+	b.unfinished = r.all.add(g) || b.unfinished
 	if !g.noLocal && r.own != sameAsAll {
-		b.own[r.own].add(g)
+		b.unfinished = b.own[r.own].add(g) || b.unfinished
 	}
 }
 

@@ -137,7 +137,7 @@ func (r *Router) Route(dst []Target, m *mqtt.Message) []Target { return r.route(
 // message over when the session of the one that was chosen first has ended
 // (MQTT 5 section 4.8.2). The caller leaves out messages of QoS 2 that were
 // already sent [MQTT-4.8.2-5] and those that the receiver refused
-// [MQTT-4.8.2-6]. group is [Target.Group]; except, which may be nil, is not
+// [MQTT-4.8.2-6]. group is [mqtt.Via.Group]; except, which may be nil, is not
 // chosen. dst comes back as it was if the group has no other member.
 func (r *Router) Reroute(dst []Target, group string, m *mqtt.Message, except Subscriber) []Target {
 	name, filter, _ := strings.Cut(group, "/")

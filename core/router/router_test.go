@@ -58,9 +58,9 @@ func route(r *router.Router, m *mqtt.Message) []got {
 func plain(targets []router.Target) []got {
 	var all []got
 	for _, t := range targets {
-		ids := slices.Clone(t.Delivery.SubscriptionIDs)
+		ids := slices.Clone(t.Delivery.SubscriptionIDs())
 		slices.Sort(ids)
-		all = append(all, got{t.Subscriber.ClientID(), t.Delivery.QoS, t.Delivery.Retain, ids, t.Group})
+		all = append(all, got{t.Subscriber.ClientID(), t.Delivery.QoS, t.Delivery.Retain, ids, t.Delivery.Group()})
 	}
 	slices.SortFunc(all, func(a, b got) int { return strings.Compare(a.ID+"\x00"+a.Group, b.ID+"\x00"+b.Group) })
 	return all
@@ -288,7 +288,7 @@ func TestConcurrently(t *testing.T) {
 				dst = r.Route(dst[:0], m)
 				own, shared := map[router.Subscriber]int{}, 0
 				for _, target := range dst {
-					if target.Group != "" {
+					if target.Delivery.Group() != "" {
 						shared++
 						continue
 					}
