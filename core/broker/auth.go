@@ -94,8 +94,7 @@ func (x *exchange) failed(err error) error {
 	e := x.c.malformed(err)
 	var pe *packet.Error
 	if !errors.As(err, &pe) {
-		failure := x.c.readFailed(err)
-		e = &failure
+		e = x.c.readFailed(err)
 	}
 	x.end = e
 	return errAuthEnded

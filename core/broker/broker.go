@@ -143,7 +143,7 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 	b.mu.Lock()
 	at := b.placeLocked(l.Name())
 	b.mu.Unlock()
-	c := newConn(b, nc, l, at.options.Load())
+	c := newConn(b, nc, l, at)
 	b.mu.Lock()
 	full := b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections || at.full()
 	if !full {
@@ -157,14 +157,17 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 		b.stats.refusedConnections.Add(1)
 		return
 	}
-	go func() {
-		defer b.wg.Done()
-		c.serve()
-		b.mu.Lock()
-		delete(b.conns, c)
-		b.mu.Unlock()
-		at.connections.Add(-1)
-	}()
+	go c.serve()
+}
+
+// forget ends what accept began.
+func (b *Broker) forget(c *conn) {
+	b.stats.connections.Add(-1)
+	b.mu.Lock()
+	delete(b.conns, c)
+	b.mu.Unlock()
+	c.from.connections.Add(-1)
+	b.wg.Done()
 }
 
 // Run does what has to be done from time to time: it publishes $SYS and removes

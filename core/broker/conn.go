@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -21,6 +22,7 @@ type conn struct {
 	nc   net.Conn
 	l    listener.Listener
 	at   *ListenerOptions // of l when the connection was accepted
+	from *place           // the listener, among the broker's
 	id   uint64
 	peer string
 
@@ -48,13 +50,15 @@ type conn struct {
 	run     *run      // publishes of one read, nil between reads; reader only
 	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only
+	parks   bool      // it can be waited for without a buffer; reader only
 
 	inHand hook.InHand // what the reader asks hooks about
 
 	w writer
 
-	endMu sync.Mutex // guards ended
-	ended *ending
+	endMu   sync.Mutex // guards the fields below
+	ended   *ending
+	endStep context.CancelFunc // of the step of the handshake; nil for none
 
 	since      time.Time    // when it was accepted
 	lastPacket atomic.Int64 // unix nanoseconds; 0 before the first after CONNECT
@@ -75,14 +79,13 @@ type connLimits struct {
 	byteRate      *float64 // per second; nil for any
 }
 
-func newConn(b *Broker, nc net.Conn, l listener.Listener, at *ListenerOptions) *conn {
+func newConn(b *Broker, nc net.Conn, l listener.Listener, from *place) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
-		b: b, nc: nc, l: l, at: at, id: b.nextConnID.Add(1), peer: peerAddress(nc),
+		b: b, nc: nc, l: l, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
 		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	c.w.init(c)
-	c.validity.init()
 	return c
 }
 
@@ -93,26 +96,39 @@ func peerAddress(nc net.Conn) string {
 	return "unix"
 }
 
-// serve is the life of a connection.
+// serve is the life of a connection up to the moment when it is idle for the
+// first time; see park.
 func (c *conn) serve() {
-	defer c.cancel()
 	c.b.stats.connections.Add(1)
-	defer c.b.stats.connections.Add(-1)
 	c.dec = packet.NewDecoder(c.b.limits.ConnectPacketSize)
 	c.dec.SetLimits(&c.b.decoding)
 	if !c.handshake() {
 		told := c.w.pending()
 		c.w.farewell(c.b.limits.FarewellTimeout)
 		c.close(told)
+		c.cancel()
+		c.b.forget(c)
 		return
 	}
+	_, c.parks = c.nc.(syscall.Conn)
 	c.afterConnect()
-	e := c.read()
-	c.finish(e)
+	c.serveOn()
 }
 
-// read handles packets until the connection ends, and says why.
-func (c *conn) read() ending {
+// serveOn handles packets until the connection is idle or ends.
+func (c *conn) serveOn() {
+	e := c.read()
+	if e == nil {
+		go c.park()
+		return
+	}
+	c.finish(*e)
+	c.b.forget(c)
+}
+
+// read handles packets until the connection ends, and says why; nil means that
+// it is idle.
+func (c *conn) read() *ending {
 	var begun time.Time // when the packet began of which a part is here
 	for {
 		c.dec.Release()
@@ -123,11 +139,14 @@ func (c *conn) read() ending {
 		}
 		c.awaitPacket(begun)
 		if err := c.fill(); err != nil {
+			if begun.IsZero() && c.isIdle(err) {
+				return nil
+			}
 			return c.readFailed(err)
 		}
 		packets, e := c.handleBuffered()
 		if e != nil {
-			return *e
+			return e
 		}
 		if packets > 0 {
 			begun = time.Time{} // what is left belongs to another packet
@@ -232,6 +251,10 @@ func (c *conn) awaitPacket(begun time.Time) {
 	if limit > 0 {
 		earliest = time.Now().Add(limit)
 		latest = earliest.Add(limit / 16)
+	}
+	if idle := c.b.limits.IdleAfter; begun.IsZero() && c.parks && (limit == 0 || limit > idle) {
+		earliest = time.Now().Add(idle)
+		latest = earliest.Add(idle / 16)
 	}
 	if !begun.IsZero() {
 		last := begun.Add(max(limit, c.b.limits.PacketTimeout))

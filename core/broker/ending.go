@@ -32,8 +32,31 @@ func (c *conn) end(e ending) {
 		c.ended = &e
 	}
 	_ = c.nc.SetReadDeadline(past)
+	endStep := c.endStep
 	c.endMu.Unlock()
 	c.cancel()
+	if endStep != nil {
+		endStep()
+	}
+}
+
+// step returns a context for one step of the handshake, which ends with the
+// connection. It is no child of the connection's: a context keeps some hundred
+// bytes for ever of the first child that it had. Called by the reader.
+func (c *conn) step() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.endMu.Lock()
+	defer c.endMu.Unlock()
+	c.endStep = cancel
+	if c.ended != nil {
+		cancel()
+	}
+	return ctx, func() {
+		cancel()
+		c.endMu.Lock()
+		defer c.endMu.Unlock()
+		c.endStep = nil
+	}
 }
 
 // past is a deadline that unblocks a reader.
@@ -69,14 +92,14 @@ func (c *conn) malformed(err error) *ending {
 }
 
 // readFailed turns the end of reading into the end of the connection.
-func (c *conn) readFailed(err error) ending {
+func (c *conn) readFailed(err error) *ending {
 	if e := c.ending(); e != nil {
-		return *e
+		return e
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return ending{kind: hook.ByServer, code: mqtt.KeepAliveTimeout, reason: "nothing was received in time"}
+		return &ending{kind: hook.ByServer, code: mqtt.KeepAliveTimeout, reason: "nothing was received in time"}
 	}
-	return ending{kind: hook.Lost, silent: true, err: err}
+	return &ending{kind: hook.Lost, silent: true, err: err}
 }
 
 // finish ends a connection that had a session: it says goodbye, closes, and

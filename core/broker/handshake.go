@@ -119,7 +119,7 @@ func (c *conn) validate(*packet.Connect) (*hook.Admission, bool) {
 	if !c.b.hooks.HasValidators() {
 		return c.b.hooks.Validate(c.ctx, c.connect), true
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := c.step()
 	defer cancel()
 	c.readBy(time.Time{})
 	left := make(chan error, 1)
@@ -210,7 +210,9 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		c.refuse(id, &hook.Admission{Code: mqtt.PacketTooLarge, Reason: "CONNACK exceeds the maximum packet size"})
 		return false
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, c.b.limits.TakeoverTimeout)
+	step, endStep := c.step()
+	defer endStep()
+	ctx, cancel := context.WithTimeout(step, c.b.limits.TakeoverTimeout)
 	defer cancel()
 	unlock, err := c.b.clients.lock(ctx, id)
 	if err != nil {

@@ -145,17 +145,11 @@ func (c *client) covered(rights *hook.Rights, filter string) bool {
 // When the time is over they are asked again, in a goroutine that stop waits
 // for.
 type validity struct {
-	turn chan struct{} // holds a token while nobody asks the validators
-
-	mu     sync.Mutex  // guards the fields below
-	timer  *time.Timer // nil: for ever
+	mu     sync.Mutex    // guards the fields below
+	turn   chan struct{} // holds a token while nobody asks the validators; nil before the first does
+	timer  *time.Timer   // nil: for ever
 	ended  bool
 	asking sync.WaitGroup // timers that have not been stopped, until they have run
-}
-
-func (v *validity) init() {
-	v.turn = make(chan struct{}, 1)
-	v.turn <- struct{}{}
 }
 
 // begin waits until nobody else asks about this connection, so that of two
@@ -163,7 +157,7 @@ func (v *validity) init() {
 // the connection ends.
 func (v *validity) begin(ctx, connection context.Context) error {
 	select {
-	case <-v.turn:
+	case <-v.token():
 		return nil
 	case <-connection.Done():
 		return ErrUnknownClient
@@ -172,7 +166,18 @@ func (v *validity) begin(ctx, connection context.Context) error {
 	}
 }
 
-func (v *validity) finish() { v.turn <- struct{}{} }
+func (v *validity) finish() { v.token() <- struct{}{} }
+
+// token returns the channel of the turn. Most connections never need one.
+func (v *validity) token() chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.turn == nil {
+		v.turn = make(chan struct{}, 1)
+		v.turn <- struct{}{}
+	}
+	return v.turn
+}
 
 // start begins the time anew; zero is for ever.
 func (v *validity) start(c *conn, d time.Duration) {

@@ -11,7 +11,7 @@ import (
 
 // counters are the broker's own numbers.
 type counters struct {
-	connections, clients                          atomic.Int64
+	connections, clients, parked                  atomic.Int64
 	mostClients                                   atomic.Int64 // at once
 	sockets, connectPackets                       atomic.Uint64
 	connects, refusedConnections, expiredSessions atomic.Uint64
@@ -55,6 +55,7 @@ type Stats struct {
 	Started         time.Time
 	Connections     int // open, connecting ones included
 	Clients         int // connected
+	Idle            int // connections that say nothing; see Limits.IdleAfter
 	Sessions        int // connected or not
 	Subscriptions   int
 	Retained        int
@@ -75,7 +76,7 @@ type Stats struct {
 func (b *Broker) Stats() Stats {
 	s := &b.stats
 	out := Stats{
-		Started: b.started, Connections: int(s.connections.Load()), Clients: int(s.clients.Load()),
+		Started: b.started, Connections: int(s.connections.Load()), Clients: int(s.clients.Load()), Idle: int(s.parked.Load()),
 		Sessions: b.clients.len(), Subscriptions: b.router.Subscriptions(), Retained: b.retained.Len(),
 		Connects: s.connects.Load(), Refused: s.refusedConnections.Load(),
 		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), MessagesDropped: s.messagesDropped.Load(),

@@ -24,7 +24,7 @@ type member struct {
 	subscriber Subscriber
 	grant      *grant
 	via        *mqtt.Via // the group's, with the member's identifier
-	hash       uint64 // of the client identifier
+	hash       uint64    // of the client identifier
 }
 
 func newGroup(name string, s Strategy) *group {
