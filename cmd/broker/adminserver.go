@@ -42,9 +42,12 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	a := &adminServer{
-		http: &http.Server{Handler: admin.Handler(s, s, s), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
+		http: &http.Server{Handler: admin.Handler(s, s, s, s), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
 		done: make(chan error, 1),
 	}
+	closes := make(chan struct{})
+	a.http.RegisterOnShutdown(func() { close(closes) })
+	s.adminCloses = closes
 	go func() { a.done <- a.http.Serve(ln) }()
 	return a, nil
 }

@@ -31,6 +31,8 @@ type pluginCmd struct {
 	Disable pluginDisableCmd `cmd:"" help:"Let a plugin take no part until it is enabled or the broker starts anew."`
 	New     pluginNewCmd     `cmd:"" help:"Begin a plugin: make a folder that builds, runs and has a test."`
 	Lock    pluginLockCmd    `cmd:"" help:"Accept the files of plugins as they are: write their hashes into plugins.lock."`
+
+	pluginDebugCmds
 }
 
 // adminFlags say which broker a command talks to.
@@ -184,6 +186,9 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 			h.GetRunning(), h.GetKept(), h.GetViolations(), orDash(h.GetBreaker()), h.GetBreakerOpened(), h.GetBreakerRejected())
 	}
 	if err := w.Flush(); err != nil {
+		return err
+	}
+	if err := printLatencies(t.out, p.GetLatencies()); err != nil {
 		return err
 	}
 	if len(p.GetStderr()) > 0 {

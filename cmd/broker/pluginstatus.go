@@ -29,6 +29,9 @@ func (s *server) Plugin(name string) (*adminv1.Plugin, bool) {
 	for _, c := range st.Calls {
 		p.Hooks = append(p.Hooks, countersOf(&st, &c))
 	}
+	for i := range st.Latencies {
+		p.Latencies = append(p.Latencies, latencyOf(&st.Latencies[i]))
+	}
 	return p, true
 }
 

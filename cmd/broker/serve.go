@@ -123,6 +123,8 @@ type server struct {
 	access    atomic.Pointer[access]              // in force
 	bound     atomic.Pointer[pluginhost.Bindings] // what the plugins serve; nil before
 	serving   chan struct{}                       // closed when the listeners are open
+
+	adminCloses <-chan struct{} // closed when streams of the admin API are to end
 }
 
 // run starts everything in order, serves, and stops everything in the opposite
@@ -175,7 +177,7 @@ func (s *server) startPlugins(ctx context.Context) (pluginhost.Bindings, error) 
 	s.host, err = pluginhost.New(pluginhost.Options{
 		PluginDir: s.cfg.PluginDir, RunDir: s.cfg.RunDir, DataDir: s.cfg.DataDir, Plugins: plugins, Store: s.kept.name,
 		Version: brokerVersion(), Logger: s.log, LogLevel: s.cfg.Log.Level, OnChange: s.bind, Permit: s.checkOpenness,
-		LockFile: s.cfg.PluginsLock, Locked: s.cfg.PluginsLocked,
+		LockFile: s.cfg.PluginsLock, Locked: s.cfg.PluginsLocked, Watch: s.hooks.Watch(),
 	})
 	if err != nil {
 		return pluginhost.Bindings{}, err

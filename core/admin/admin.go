@@ -44,11 +44,13 @@ var ErrUnknown = errors.New("unknown name")
 
 // Handler returns the admin API as gRPC, gRPC-Web and JSON over HTTP, with
 // reflection.
-func Handler(s Source, c Changer, r Retained) http.Handler {
+func Handler(s Source, c Changer, r Retained, d Debug) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle(adminv1connect.NewAdminServiceHandler(&service{source: s, changer: c}))
 	mux.Handle(adminv1connect.NewRetainedServiceHandler(&retainedService{retained: r}))
-	reflector := grpcreflect.NewStaticReflector(adminv1connect.AdminServiceName, adminv1connect.RetainedServiceName)
+	mux.Handle(adminv1connect.NewDebugServiceHandler(&debugService{debug: d}))
+	reflector := grpcreflect.NewStaticReflector(
+		adminv1connect.AdminServiceName, adminv1connect.RetainedServiceName, adminv1connect.DebugServiceName)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
 	return mux

@@ -50,6 +50,14 @@ func (oneplugin) DisablePlugin(ctx context.Context, name string) error {
 	return errors.New("it is needed")
 }
 
+// WatchCalls tells of one call.
+func (oneplugin) WatchCalls(_ context.Context, req *adminv1.WatchCallsRequest, tell func(*adminv1.WatchCallsResponse) error) error {
+	if req.GetPlugin() != "" {
+		return fmt.Errorf("nobody of this name: %w", admin.ErrUnknown)
+	}
+	return tell(&adminv1.WatchCallsResponse{Calls: []*adminv1.WatchedCall{{Plugin: "authfile"}}, Dropped: 3})
+}
+
 // Migrate moves nothing if asked for "nowhere".
 func (oneplugin) Migrate(_ context.Context, req *adminv1.MigrateRequest, tell func(*adminv1.MigrateResponse)) (*adminv1.MigrateResponse, error) {
 	if req.GetTo() == "nowhere" {
@@ -62,7 +70,7 @@ func (oneplugin) Migrate(_ context.Context, req *adminv1.MigrateRequest, tell fu
 }
 
 func TestMigrate(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	client := adminv1connect.NewRetainedServiceClient(srv.Client(), srv.URL)
 	for to, want := range map[string]struct {
@@ -87,7 +95,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestChanges(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	client := adminv1connect.NewAdminServiceClient(srv.Client(), srv.URL)
 	re, err := client.ReloadPlugin(t.Context(), connect.NewRequest(&adminv1.ReloadPluginRequest{Name: "authfile"}))
@@ -114,7 +122,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestGRPC(t *testing.T) {
-	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
@@ -136,7 +144,7 @@ func TestGRPC(t *testing.T) {
 
 // The same handler answers curl.
 func TestJSON(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()
 	res, err := http.Post(srv.URL+"/gatehouse.admin.v1.AdminService/GetStatus", "application/json", strings.NewReader("{}"))
 	if err != nil {
@@ -146,5 +154,27 @@ func TestJSON(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != http.StatusOK || !strings.Contains(string(body), `"version":"1.2.3"`) {
 		t.Errorf("got %s %q, %v", res.Status, body, err)
+	}
+}
+
+func TestWatchCalls(t *testing.T) {
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	t.Cleanup(srv.Close)
+	client := adminv1connect.NewDebugServiceClient(srv.Client(), srv.URL)
+	stream, err := client.WatchCalls(t.Context(), connect.NewRequest(&adminv1.WatchCallsRequest{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !stream.Receive() || stream.Msg().GetDropped() != 3 || stream.Msg().GetCalls()[0].GetPlugin() != "authfile" || stream.Receive() || stream.Err() != nil {
+		t.Errorf("%v, %v", stream.Msg(), stream.Err())
+	}
+	stream, err = client.WatchCalls(t.Context(), connect.NewRequest(&adminv1.WatchCallsRequest{Plugin: "nobody"}))
+	if err == nil && stream.Receive() {
+		t.Fatal("calls of a plugin that there is not")
+	} else if err == nil {
+		err = stream.Err()
+	}
+	if connect.CodeOf(err) != connect.CodeNotFound {
+		t.Error(err)
 	}
 }

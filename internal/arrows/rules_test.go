@@ -36,6 +36,11 @@ var rows = []row{
 		"core/hook is what broker and plugin host have in common; it knows neither",
 	},
 	{
+		"trace", "core/trace",
+		[]string{"core/hook", "core/mqtt", "core/topic"},
+		"core/trace looks at hooks from outside; how calls are shown is for others to say",
+	},
+	{
 		"retain", "core/retain",
 		[]string{"core/mqtt", "core/topic"},
 		"core/retain declares its store; what implements it comes from outside",
@@ -101,7 +106,7 @@ type ban struct {
 var bans = []ban{
 	{
 		"core/...",
-		[]string{"core/pluginhost"},
+		[]string{"core/pluginhost", "core/admin"}, // which shows calls in the words of the contract
 		[]string{"google.golang.org/grpc/...", "github.com/hashicorp/...", "pluginapi/..."},
 		"an embedder of the broker gets neither gRPC nor processes; core/pluginhost has both",
 	},

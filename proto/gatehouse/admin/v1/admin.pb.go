@@ -300,8 +300,10 @@ type Plugin struct {
 	// The version that took over and lost its place again, for the reason in
 	// swap_failure; empty if the latest did not.
 	RejectedVersion string `protobuf:"bytes,26,opt,name=rejected_version,json=rejectedVersion,proto3" json:"rejected_version,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// How long its calls took, by hook and outcome; only from GetPlugin.
+	Latencies     []*LatencyHistogram `protobuf:"bytes,30,rep,name=latencies,proto3" json:"latencies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Plugin) Reset() {
@@ -514,6 +516,13 @@ func (x *Plugin) GetRejectedVersion() string {
 		return x.RejectedVersion
 	}
 	return ""
+}
+
+func (x *Plugin) GetLatencies() []*LatencyHistogram {
+	if x != nil {
+		return x.Latencies
+	}
+	return nil
 }
 
 // HookCounters count one hook of one plugin.
@@ -1116,7 +1125,7 @@ var File_gatehouse_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x1egatehouse/admin/v1/admin.proto\x12\x12gatehouse.admin.v1\"\x12\n" +
+	"\x1egatehouse/admin/v1/admin.proto\x12\x12gatehouse.admin.v1\x1a\x1egatehouse/admin/v1/debug.proto\"\x12\n" +
 	"\x10GetStatusRequest\"\xe7\x01\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
@@ -1125,7 +1134,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x04 \x03(\tR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x05 \x01(\x04R\aclients\x12$\n" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
-	"\bretained\x18\a \x01(\x04R\bretained\"\xff\x06\n" +
+	"\bretained\x18\a \x01(\x04R\bretained\"\xc3\a\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -1155,7 +1164,8 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"standbyPid\x12'\n" +
 	"\x0fstandby_version\x18\x18 \x01(\tR\x0estandbyVersion\x12/\n" +
 	"\x14proven_at_unix_nanos\x18\x19 \x01(\x03R\x11provenAtUnixNanos\x12)\n" +
-	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\"\xc6\x03\n" +
+	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\x12B\n" +
+	"\tlatencies\x18\x1e \x03(\v2$.gatehouse.admin.v1.LatencyHistogramR\tlatencies\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
@@ -1244,33 +1254,35 @@ var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(*DisablePluginRequest)(nil),  // 13: gatehouse.admin.v1.DisablePluginRequest
 	(*DisablePluginResponse)(nil), // 14: gatehouse.admin.v1.DisablePluginResponse
 	nil,                           // 15: gatehouse.admin.v1.HookCounters.PolicyEntry
+	(*LatencyHistogram)(nil),      // 16: gatehouse.admin.v1.LatencyHistogram
 }
 var file_gatehouse_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: gatehouse.admin.v1.Plugin.state:type_name -> gatehouse.admin.v1.PluginState
 	4,  // 1: gatehouse.admin.v1.Plugin.hooks:type_name -> gatehouse.admin.v1.HookCounters
-	15, // 2: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
-	3,  // 3: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 4: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 5: gatehouse.admin.v1.ReloadPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 6: gatehouse.admin.v1.EnablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 7: gatehouse.admin.v1.DisablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	1,  // 8: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
-	5,  // 9: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
-	7,  // 10: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
-	9,  // 11: gatehouse.admin.v1.AdminService.ReloadPlugin:input_type -> gatehouse.admin.v1.ReloadPluginRequest
-	11, // 12: gatehouse.admin.v1.AdminService.EnablePlugin:input_type -> gatehouse.admin.v1.EnablePluginRequest
-	13, // 13: gatehouse.admin.v1.AdminService.DisablePlugin:input_type -> gatehouse.admin.v1.DisablePluginRequest
-	2,  // 14: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
-	6,  // 15: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
-	8,  // 16: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
-	10, // 17: gatehouse.admin.v1.AdminService.ReloadPlugin:output_type -> gatehouse.admin.v1.ReloadPluginResponse
-	12, // 18: gatehouse.admin.v1.AdminService.EnablePlugin:output_type -> gatehouse.admin.v1.EnablePluginResponse
-	14, // 19: gatehouse.admin.v1.AdminService.DisablePlugin:output_type -> gatehouse.admin.v1.DisablePluginResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	16, // 2: gatehouse.admin.v1.Plugin.latencies:type_name -> gatehouse.admin.v1.LatencyHistogram
+	15, // 3: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
+	3,  // 4: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 5: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 6: gatehouse.admin.v1.ReloadPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 7: gatehouse.admin.v1.EnablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 8: gatehouse.admin.v1.DisablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	1,  // 9: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
+	5,  // 10: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
+	7,  // 11: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
+	9,  // 12: gatehouse.admin.v1.AdminService.ReloadPlugin:input_type -> gatehouse.admin.v1.ReloadPluginRequest
+	11, // 13: gatehouse.admin.v1.AdminService.EnablePlugin:input_type -> gatehouse.admin.v1.EnablePluginRequest
+	13, // 14: gatehouse.admin.v1.AdminService.DisablePlugin:input_type -> gatehouse.admin.v1.DisablePluginRequest
+	2,  // 15: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
+	6,  // 16: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
+	8,  // 17: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
+	10, // 18: gatehouse.admin.v1.AdminService.ReloadPlugin:output_type -> gatehouse.admin.v1.ReloadPluginResponse
+	12, // 19: gatehouse.admin.v1.AdminService.EnablePlugin:output_type -> gatehouse.admin.v1.EnablePluginResponse
+	14, // 20: gatehouse.admin.v1.AdminService.DisablePlugin:output_type -> gatehouse.admin.v1.DisablePluginResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_admin_proto_init() }
@@ -1278,6 +1290,7 @@ func file_gatehouse_admin_v1_admin_proto_init() {
 	if File_gatehouse_admin_v1_admin_proto != nil {
 		return
 	}
+	file_gatehouse_admin_v1_debug_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -1,0 +1,43 @@
+package admin
+
+import (
+	"context"
+	"errors"
+
+	"connectrpc.com/connect"
+
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
+)
+
+// Debug is what the admin API does for whoever looks for causes. Its methods are
+// called from many goroutines at once. They return [ErrUnknown], wrapped, for a
+// plugin or a client that there is not; any other error says why it can't be.
+type Debug interface {
+	// WatchCalls calls tell, from one goroutine, with calls as they are decided,
+	// first with none; it returns when ctx ends or tell returns an error.
+	WatchCalls(ctx context.Context, req *adminv1.WatchCallsRequest, tell func(*adminv1.WatchCallsResponse) error) error
+}
+
+type debugService struct {
+	debug Debug
+}
+
+func (s *debugService) WatchCalls(ctx context.Context, req *connect.Request[adminv1.WatchCallsRequest], stream *connect.ServerStream[adminv1.WatchCallsResponse]) error {
+	return refusal(ctx, s.debug.WatchCalls(ctx, req.Msg, stream.Send))
+}
+
+// refusal gives an error the code that it has for callers; nil stays nil.
+func refusal(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrUnknown):
+		return connect.NewError(connect.CodeNotFound, err)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return connect.NewError(connect.CodeCanceled, err)
+	case ctx.Err() != nil:
+		return connect.NewError(connect.CodeDeadlineExceeded, err)
+	default:
+		return connect.NewError(connect.CodeFailedPrecondition, err)
+	}
+}
