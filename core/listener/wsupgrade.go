@@ -104,8 +104,9 @@ func checkUpgrade(req *http.Request, at string, origins []string) (protocol stri
 	case !originAllowed(origin, req.Host, origins):
 		return refuse(http.StatusForbidden, "the origin "+quoted(origin)+" may not connect")
 	}
+	offered := strings.Split(strings.Join(req.Header.Values("Sec-WebSocket-Protocol"), ","), ",")
 	for _, p := range subprotocols {
-		if has(req.Header, "Sec-WebSocket-Protocol", p) {
+		if slices.ContainsFunc(offered, func(s string) bool { return strings.TrimSpace(s) == p }) { // upper and lower case differ
 			return p, nil
 		}
 	}

@@ -36,8 +36,8 @@ func playBroker() bool {
 	return true
 }
 
-// serveBroker runs a broker with default options. It tells its address first
-// and ends with stdin.
+// serveBroker runs a broker with default options. It tells its addresses first,
+// for TCP and for WebSockets, and ends with stdin.
 func serveBroker(stdin io.Reader, stdout io.Writer) error {
 	b := broker.New(broker.Options{SysInterval: -1})
 	l, err := listener.Open(context.Background(), "tcp://127.0.0.1:0", listener.Options{})
@@ -46,10 +46,15 @@ func serveBroker(stdin io.Reader, stdout io.Writer) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	done := make(chan struct{}, 2)
+	web, err := listener.Open(ctx, "ws://127.0.0.1:0/mqtt", listener.Options{})
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{}, 3)
+	go func() { _ = b.Serve(ctx, web); done <- struct{}{} }()
 	go func() { _ = b.Serve(ctx, l); done <- struct{}{} }()
 	go func() { _ = b.Run(ctx); done <- struct{}{} }()
-	fmt.Fprintln(stdout, l.Addr())
+	fmt.Fprintln(stdout, l.Addr(), web.Addr())
 	if _, err := io.Copy(io.Discard, stdin); err != nil {
 		return err
 	}
@@ -57,14 +62,16 @@ func serveBroker(stdin io.Reader, stdout io.Writer) error {
 	defer stop()
 	err = b.Shutdown(sctx)
 	cancel()
-	<-done
-	<-done
+	for range cap(done) {
+		<-done
+	}
 	return err
 }
 
 // process is a broker in a process of its own.
 type process struct {
 	addr string
+	web  string // for WebSockets
 	pid  int
 }
 
@@ -91,11 +98,12 @@ func startProcess(t *testing.T) *process {
 			t.Errorf("the broker's process: %v", err)
 		}
 	})
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
+	line, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatalf("the broker's process tells no address: %v", err)
 	}
-	return &process{addr: strings.TrimSpace(addr), pid: cmd.Process.Pid}
+	addr, web, _ := strings.Cut(strings.TrimSpace(line), " ")
+	return &process{addr: addr, web: web, pid: cmd.Process.Pid}
 }
 
 // staysWithin attacks the broker and expects that it still serves others and

@@ -21,8 +21,7 @@ import (
 
 // The tests of bad input follow a catalogue, testdata/bad-input.tsv: each of its
 // identifiers is a row of a table here, one table for each letter, and a subtest.
-// Rows with a plus in their name are further ones of our own. The letter F of
-// the catalogue is about WebSockets, which the broker does not speak yet.
+// Rows with a plus in their name are further ones of our own.
 
 // bad is one row: what a client does, and what becomes of it. Afterwards the
 // broker must serve others as before, which the runner sees to.
@@ -231,7 +230,7 @@ func TestBadInput(t *testing.T) {
 
 // badInput are the tables by their letters.
 var badInput = map[string][]bad{
-	"A": badFraming, "B": badConnect, "C": badPublish, "D": badSubscribe, "E": badConduct,
+	"A": badFraming, "B": badConnect, "C": badPublish, "D": badSubscribe, "E": badConduct, "F": badWebSocket,
 }
 
 // ours reports whether a row is not of the catalogue.

@@ -45,7 +45,7 @@ class Client {
 
   say (what) { process.stdout.write(JSON.stringify({ client: this.number, ...what }) + '\n') }
 
-  connect ({ host, port, options }) {
+  connect ({ host, port, url, options }) {
     this.v5 = options.version === 5
     const o = {
       clientId: options.id,
@@ -59,7 +59,7 @@ class Client {
       o.will = { ...options.will, payload: Buffer.from(options.will.payload) }
       if (this.v5) o.will.properties = propertiesOf(options.will)
     }
-    const c = this.client = mqtt.connect(`mqtt://${host}:${port}`, o)
+    const c = this.client = mqtt.connect(url || `mqtt://${host}:${port}`, o)
     c.on('connect', ack => {
       const assigned = ack.properties && ack.properties.assignedClientIdentifier
       this.say({ done: true, connack: { present: ack.sessionPresent, assignedId: assigned || '' } })

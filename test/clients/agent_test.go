@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,7 @@ type command struct {
 	Do           string        `json:"do"`
 	Host         string        `json:"host,omitempty"`
 	Port         int           `json:"port,omitempty"`
+	URL          string        `json:"url,omitempty"` // in place of both
 	Options      *options      `json:"options,omitempty"`
 	Subscription *subscription `json:"subscription,omitempty"`
 	Message      *message      `json:"message,omitempty"`
@@ -67,7 +69,13 @@ func openPython(t *testing.T) dialer {
 
 func openJS(t *testing.T) dialer {
 	t.Helper()
-	return openAgent(t, program.Need(t, "node", "nodejs"), "agent.js", "NODE_PATH="+program.NodeModules(t))
+	return openJSWith(t)
+}
+
+// openJSWith starts Node with variables of its environment.
+func openJSWith(t *testing.T, env ...string) dialer {
+	t.Helper()
+	return openAgent(t, program.Need(t, "node", "nodejs"), "agent.js", append(env, "NODE_PATH="+program.NodeModules(t))...)
 }
 
 // openAgent starts an agent, which lives as long as the test.
@@ -101,16 +109,20 @@ func openAgent(t *testing.T, path, script string, env ...string) dialer {
 	return a.dial
 }
 
-// dial makes another client.
+// dial makes another client. addr is HOST:PORT, or a URL.
 func (a *agent) dial(addr string, o options) (client, connected, error) {
 	c := command{Do: "connect", Options: &o}
-	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, connected{}, err
-	}
-	c.Host = host
-	if c.Port, err = strconv.Atoi(port); err != nil {
-		return nil, connected{}, err
+	if strings.Contains(addr, "://") {
+		c.URL = addr
+	} else {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, connected{}, err
+		}
+		c.Host = host
+		if c.Port, err = strconv.Atoi(port); err != nil {
+			return nil, connected{}, err
+		}
 	}
 	r := &remote{agent: a, got: make(chan message, 1000), end: make(chan struct{}), answers: make(chan answer, 16)}
 	a.mu.Lock()

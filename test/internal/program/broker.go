@@ -17,6 +17,8 @@ type Broker struct {
 	*Process
 	// Addr is its address, HOST:PORT on loopback.
 	Addr string
+	// URLs are the addresses of Options.Listeners.
+	URLs []string
 	// Dir is the folder of its files.
 	Dir string
 
@@ -42,6 +44,9 @@ func (b *Broker) HostPort() (host, port string) {
 type Options struct {
 	// Addr is where it listens; "" means a free port.
 	Addr string
+	// Listeners are further ones, each as a map of the configuration file. Their
+	// addresses are in Broker.URLs.
+	Listeners []string
 	// Config is more of the configuration file.
 	Config string
 	// Plugins are those of plugins/ to build and run; their files go into
@@ -61,8 +66,9 @@ func Gatehouse(t testing.TB, o Options) *Broker {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
+	listeners := append([]string{"{url: 'tcp://" + o.Addr + "'}"}, o.Listeners...)
 	write(t, dir, "gatehouse.yaml", fmt.Sprintf(
-		"listeners: [{url: 'tcp://%s'}]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\n%s", o.Addr, o.Config))
+		"listeners: [%s]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\n%s", strings.Join(listeners, ", "), o.Config))
 	for name, text := range o.Files {
 		write(t, dir, name, text)
 	}
@@ -77,7 +83,9 @@ func Gatehouse(t testing.TB, o Options) *Broker {
 		return ok && strings.Contains(rest, "\n")
 	})
 	_, rest, _ := strings.Cut(out, ready)
-	b := &Broker{Process: p, Addr: strings.Fields(rest)[0], Dir: dir}
+	line, _, _ := strings.Cut(rest, "\n")
+	urls := strings.Fields(line)
+	b := &Broker{Process: p, Addr: urls[0], URLs: urls[1:], Dir: dir}
 	t.Cleanup(b.stop)
 	return b
 }
