@@ -15,15 +15,18 @@ import (
 type Set struct {
 	byName    map[string]*User
 	anonymous *User
+	certified []*User // who need nothing but a certificate, in the order of the file
 	digests   []password.Digest
 	warnings  []Problem
 }
 
 // User is one user with everything that rules it. It must not be changed.
 type User struct {
-	Name     string // "" is the anonymous user
-	Password password.Digest
-	Disabled bool
+	Name string // "" is the anonymous user
+	// Password counts if HasPassword; a user without one needs a certificate.
+	Password    password.Digest
+	HasPassword bool
+	Disabled    bool
 
 	// Grants is what the user may do, roles included; never nil, so that a
 	// user without rules may do nothing.
@@ -33,6 +36,9 @@ type User struct {
 
 	clientIDs []string
 	prefixes  []string
+	// certificates are rules of which one has to fit; none: no certificate is
+	// needed.
+	certificates []certificateRule
 	// deniesByID says that a denying rule holds %c.
 	deniesByID bool
 }

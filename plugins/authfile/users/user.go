@@ -17,6 +17,7 @@ import (
 type account struct {
 	User
 	nameNode, passwordNode ast.Node
+	certificateNode        ast.Node
 	own, shared            []rule // its own and those of its roles
 	idNodes, prefixNodes   []ast.Node
 }
@@ -40,8 +41,13 @@ func (r *reader) users(n ast.Node, roles map[string]*role, s *Set) {
 			continue
 		}
 		first[a.Name] = a.nameNode.GetToken().Position.Line
-		s.byName[a.Name] = r.finish(a)
-		s.digests = append(s.digests, a.Password)
+		u := r.finish(a)
+		s.byName[a.Name] = u
+		if a.passwordNode != nil {
+			s.digests = append(s.digests, a.Password)
+		} else {
+			s.certified = append(s.certified, u)
+		}
 	}
 }
 
@@ -51,6 +57,7 @@ func (r *reader) account(n ast.Node, roles map[string]*role) *account {
 	fields := append([]field{
 		{"name", func(v ast.Node) { r.username(v, a) }},
 		{"password", func(v ast.Node) { r.password(v, a) }},
+		{"certificate", func(v ast.Node) { r.certificates(v, a) }},
 	}, r.userFields(a, roles)...)
 	before := len(r.problems)
 	r.mapping(n, "a user", fields...)
@@ -60,7 +67,7 @@ func (r *reader) account(n ast.Node, roles map[string]*role) *account {
 	switch {
 	case a.nameNode == nil:
 		r.complain(n, "a user needs a name")
-	case a.passwordNode == nil:
+	case a.passwordNode == nil && a.certificateNode == nil:
 		r.complain(a.nameNode, "user %s has no password; \"broker password\" makes a hash for it", quote(a.Name))
 	}
 	return a
@@ -100,6 +107,10 @@ func (r *reader) finish(a *account) *User {
 	u.deniesByID = anyHolds(rules, clientIDMark, func(ru rule) bool { return ru.grant.Deny })
 	r.expandIDs(u.clientIDs, a.idNodes, u.Name)
 	r.expandIDs(u.prefixes, a.prefixNodes, u.Name)
+	u.HasPassword = a.passwordNode != nil
+	for i := range u.certificates {
+		u.certificates[i].expand(u.Name)
+	}
 	if strings.ContainsAny(u.Name, "/+#") && anyHolds(rules, usernameMark, func(rule) bool { return true }) {
 		r.complain(a.nameNode, "user name %s contains '/', '+' or '#', so that %%u in its rules matches nothing", quote(u.Name))
 	}

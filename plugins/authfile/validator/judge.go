@@ -36,6 +36,13 @@ func (j *judge) decide(ctx context.Context, c *pluginapi.Connect) (ruling, error
 		return j.decideUser(ctx, c)
 	case c.HasPassword:
 		return j.unknown(badPassword, pluginapi.BadUserNameOrPassword, "password without a user name", ""), nil
+	case j.set.ByCertificate(c.TLS) != nil:
+		u := j.set.ByCertificate(c.TLS)
+		r := j.admit(u, c)
+		if r.outcome == allowed {
+			r.decision.Username = &u.Name
+		}
+		return r, nil
 	case j.set.Anonymous() == nil:
 		return j.unknown(anonymousRefused, pluginapi.NotAuthorized, "anonymous clients are not allowed", "user name and password are needed"), nil
 	default:
@@ -47,7 +54,7 @@ func (j *judge) decide(ctx context.Context, c *pluginapi.Connect) (ruling, error
 func (j *judge) decideUser(ctx context.Context, c *pluginapi.Connect) (ruling, error) {
 	user := j.set.User(c.Username)
 	digest := j.set.Decoy(c.Username)
-	if user != nil {
+	if user != nil && user.HasPassword {
 		digest = user.Password
 	}
 	var right bool
@@ -60,6 +67,9 @@ func (j *judge) decideUser(ctx context.Context, c *pluginapi.Connect) (ruling, e
 	switch {
 	case user == nil:
 		return j.unknown(unknownUser, pluginapi.BadUserNameOrPassword, "unknown user", ""), nil
+	case user.NeedsCertificate() && !user.CertificateFits(c.TLS) && (right || !user.HasPassword):
+		return refuse(badCertificate, pluginapi.BadUserNameOrPassword, "no certificate of this user", ""), nil
+	case !user.HasPassword: // the certificate is enough
 	case !c.HasPassword:
 		return refuse(badPassword, pluginapi.BadUserNameOrPassword, "user name without a password", ""), nil
 	case !right:

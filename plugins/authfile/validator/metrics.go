@@ -18,6 +18,7 @@ const (
 	badClientID
 	anonymousRefused
 	badMethod
+	badCertificate
 	undecided // nobody waited for the decision
 	outcomes  // their number
 )
@@ -25,7 +26,7 @@ const (
 // outcomeNames are label values; the order is that of the constants.
 var outcomeNames = [outcomes]string{
 	"allowed", "abstained", "bad_password", "unknown_user", "disabled_user",
-	"bad_client_id", "anonymous", "bad_method", "undecided",
+	"bad_client_id", "anonymous", "bad_method", "bad_certificate", "undecided",
 }
 
 // counters count decisions and loads of the users file.
