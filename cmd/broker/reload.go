@@ -57,17 +57,19 @@ func (s *server) reload(ctx context.Context) {
 		s.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 		return
 	}
+	before := *s.cfg
 	setLevel(s.level, cfg.Log.Level)
 	plugins, err := cfg.pluginConfigs()
 	if err == nil {
-		err = s.host.Configure(ctx, plugins)
-	}
-	before := *s.cfg
-	if err == nil {
-		var followed bool
-		if followed, err = s.followStore(ctx, cfg.Retained.Store); followed {
-			before.Retained.Store = cfg.Retained.Store
-		}
+		// What is to keep the retained messages runs by then, and what keeps them
+		// does still.
+		err = s.host.Configure(ctx, plugins, func(ctx context.Context) error {
+			followed, err := s.followStore(ctx, cfg.Retained.Store)
+			if followed {
+				before.Retained.Store = cfg.Retained.Store
+			}
+			return err
+		})
 	}
 	if lerr := s.changeListeners(ctx, cfg, planned); lerr != nil {
 		err = errors.Join(err, lerr)

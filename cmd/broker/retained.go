@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ type retainedStore struct {
 	record storeRecord // the last move; zero if there was none
 
 	mu         sync.Mutex // guards the fields below
-	name       string     // the plugin; "" if the host chooses, inMemory if there is none
+	name       string     // the plugin, inMemory if there is none; "" until the host has chosen
 	configured string     // what the configuration says, as it was read last
 }
 
@@ -35,11 +36,12 @@ func (s *server) chooseRetained() error {
 		return err
 	}
 	s.kept = &retainedStore{path: path, record: record, name: s.cfg.Retained.Store, configured: s.cfg.Retained.Store}
-	switch want := s.cfg.Retained.Store; want {
-	case inMemory, record.Store:
-	case "":
+	switch want := s.cfg.Retained.Store; {
+	case want == record.Store:
+	case want == inMemory && record.From != inMemory:
+	case want == "":
 		s.kept.name = record.Store
-	case record.From:
+	case want == record.From:
 		s.kept.name = record.Store
 		s.log.Warn("retained messages were moved to another store than the configuration says; the one that they were moved to is used: change retained.store",
 			slog.String("configured", want), slog.String("used", record.Store), slog.Time("moved", record.Moved))
@@ -64,7 +66,10 @@ func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop
 	case want != "" && want != b.StoreName:
 		return nil, fmt.Errorf("retained.store: no plugin %q keeps retained messages", want)
 	default:
-		o.Store, s.kept.name = b.Store, b.StoreName
+		o.Store, s.kept.name = b.Store, cmp.Or(b.StoreName, inMemory)
+	}
+	if s.kept.name == inMemory {
+		s.host.ReleaseStore() // a store that comes later has to be moved to
 	}
 	s.retained = retain.New(o)
 	if err := s.retained.Load(ctx); err != nil {
@@ -90,14 +95,17 @@ func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop
 func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell func(*adminv1.MigrateResponse)) (*adminv1.MigrateResponse, error) {
 	from, to := req.GetFrom(), req.GetTo()
 	if now := s.kept.current(); now != from {
-		return nil, fmt.Errorf("the retained messages are not in %s, but in %s", from, describeStore(now))
+		return nil, fmt.Errorf("the retained messages are not in %s, but in %s", from, now)
 	}
 	if from == to {
 		return nil, fmt.Errorf("the retained messages are in %s already", to)
 	}
-	target, err := s.host.Store(to)
-	if err != nil {
-		return nil, err
+	var target retain.Store // nil: no store
+	var err error
+	if to != inMemory {
+		if target, err = s.host.Store(to); err != nil {
+			return nil, err
+		}
 	}
 	s.log.Info("retained messages are being moved", slog.String("from", from), slog.String("to", to))
 	last := new(adminv1.MigrateResponse)
@@ -116,10 +124,17 @@ func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell 
 		s.log.Error("retained messages were not moved", slog.String("from", from), slog.String("to", to), slog.Any("error", err))
 		return nil, err
 	}
+	if to == inMemory {
+		last.Copied, last.Total = count(s.retained.Len()), count(s.retained.Len())
+	}
 	s.log.Info("retained messages were moved", slog.String("from", from), slog.String("to", to),
 		slog.Uint64("messages", last.Total), slog.Uint64("revision", last.Revision))
 	if s.kept.says() != to {
 		last.Configure = "retained: {store: " + to + "}"
+	}
+	if to == inMemory {
+		s.host.ReleaseStore()
+		return last, nil
 	}
 	return last, s.host.ChooseStore(to)
 }
@@ -132,7 +147,7 @@ func (s *server) followStore(ctx context.Context, want string) (followed bool, e
 	switch {
 	case want == s.kept.says():
 		return true, nil
-	case want == "" || want == inMemory || now == "" || now == inMemory:
+	case want == "":
 		return false, nil // that takes a start
 	case want != now:
 		if _, err := s.Migrate(ctx, &adminv1.MigrateRequest{From: now, To: want}, func(*adminv1.MigrateResponse) {}); err != nil {
@@ -143,16 +158,6 @@ func (s *server) followStore(ctx context.Context, want string) (followed bool, e
 	defer s.kept.mu.Unlock()
 	s.kept.configured = want
 	return true, nil
-}
-
-func describeStore(name string) string {
-	switch name {
-	case "":
-		return "no store"
-	case inMemory:
-		return "memory only"
-	}
-	return name
 }
 
 func (k *retainedStore) current() string {

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"connectrpc.com/connect"
 	paho5 "github.com/eclipse/paho.golang/paho"
 	natsserver "github.com/nats-io/nats-server/v2/server"
 
@@ -20,6 +22,18 @@ import (
 // TestChooseRetained holds which store is used after a move from "old" to "new",
 // for what the configuration may say.
 func TestChooseRetained(t *testing.T) {
+	t.Run("from memory", func(t *testing.T) {
+		for configured, want := range map[string]string{"": "new", "new": "new", "memory": "new"} {
+			dir := t.TempDir()
+			if err := newStoreRecord("memory", "new", 7).write(storeRecordPath(dir)); err != nil {
+				t.Fatal(err)
+			}
+			s := &server{cfg: &config{DataDir: dir, Retained: retainedConfig{Store: configured}}, log: slog.New(slog.DiscardHandler)}
+			if err := s.chooseRetained(); err != nil || s.kept.current() != want {
+				t.Errorf("%q: uses %s, want %s, %v", configured, s.kept.current(), want, err)
+			}
+		}
+	})
 	for configured, want := range map[string]string{
 		"":       "new",
 		"new":    "new",
@@ -182,4 +196,113 @@ func TestNATSGoesAndComes(t *testing.T) {
 		t.Errorf("retained: %v", m)
 	}
 	p.stop()
+}
+
+// TestMigrateMemory gives messages that were in memory only a store, and takes
+// it away again.
+func TestMigrateMemory(t *testing.T) {
+	s := newSite(t, "retained: {store: memory}\nplugins:\n  retainjson: {config: {fsync: never}}\n", "retainjson")
+	p := s.start()
+	want := p.seed(100)
+	if status, out := p.migrate("memory", "retainjson"); status != 0 || !strings.Contains(out, "100 retained messages moved from memory to retainjson") ||
+		!strings.Contains(out, "retained: {store: retainjson}") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	p.kill()
+	p = s.start() // with a configuration that still says memory
+	p.waitLog("change retained.store")
+	p.wantRetained("reader", want)
+	if status, out := p.migrate("retainjson", "memory"); status != 0 || strings.Contains(out, "write this into the configuration") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	want["seed/0"] = "later"
+	p.connect5("pub").publish("seed/0", 1, true, "later")
+	p.wantRetained("second", want)
+	if err := p.disable("retainjson"); err != nil {
+		t.Errorf("the store that is not in use: %v", err)
+	}
+	p.kill()
+	p = s.start()
+	p.wantRetained("third", map[string]string{})
+	p.connect5("pub").publish("fresh", 1, true, "x")
+	broker := func(args ...string) (int, string) {
+		var out strings.Builder
+		return run(append(args, "--run-dir", p.path("run")), strings.NewReader(""), &out, &out), out.String()
+	}
+	if status, out := broker("plugin", "enable", "retainjson"); status != 0 {
+		t.Errorf("enable: %s", out)
+	}
+	if status, out := p.migrate("memory", "retainjson"); status != 1 || !strings.Contains(out, "move with --replace") {
+		t.Errorf("status %d: %s", status, out)
+	}
+	if status, out := p.migrate("memory", "retainjson", "--replace"); status != 0 {
+		t.Errorf("status %d: %s", status, out)
+	}
+	p.wantRetained("fourth", map[string]string{"fresh": "x"})
+	p.stop()
+}
+
+// disable takes a plugin out.
+func (p *proc) disable(name string) error {
+	p.t.Helper()
+	f := adminFlags{RunDir: p.path("run")}
+	client, err := f.client()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
+	defer cancel()
+	_, err = client.DisablePlugin(ctx, connect.NewRequest(&adminv1.DisablePluginRequest{Name: name}))
+	return err
+}
+
+// TestReloadMovesFirst reads a configuration that names another store and has
+// the old one no more: the messages are moved before that goes.
+func TestReloadMovesFirst(t *testing.T) {
+	const without = "listeners: [{url: 'tcp://127.0.0.1:0'}]\ndata_dir: data\nrun_dir: run\n"
+	s := newSite(t, "")
+	s.link("old/retainjson")
+	s.link("new/retainjson")
+	entry := func(store string) string {
+		return without + "retained: {store: " + store + "}\nplugins:\n  " + store + ": {path: " + store + "/retainjson, config: {fsync: never}}\n"
+	}
+	s.write("gatehouse.yaml", entry("old"))
+	p := s.start()
+	want := p.seed(100)
+	for i, text := range []string{entry("new"), without + "retained: {store: memory}\n", entry("old")} {
+		s.write("gatehouse.yaml", text)
+		p.signal(syscall.SIGHUP)
+		for end := time.Now().Add(patience); strings.Count(p.log(), "msg=\"configuration reloaded\"") <= i; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("configuration %d is not in force:\n%s", i, p.log())
+			}
+		}
+		if n := strings.Count(p.log(), "retained messages were moved"); n != i+1 {
+			t.Errorf("%d moves after configuration %d", n, i)
+		}
+		p.wantRetained("reader", want)
+	}
+	if list := p.pluginNames(); list != "old" {
+		t.Errorf("plugins: %s", list)
+	}
+	p.stop()
+}
+
+// pluginNames are the plugins of the broker.
+func (p *proc) pluginNames() string {
+	p.t.Helper()
+	f := adminFlags{RunDir: p.path("run")}
+	client, err := f.client()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	res, err := client.ListPlugins(p.t.Context(), connect.NewRequest(&adminv1.ListPluginsRequest{}))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var names []string
+	for _, plugin := range res.Msg.GetPlugins() {
+		names = append(names, plugin.GetName())
+	}
+	return strings.Join(names, " ")
 }

@@ -20,8 +20,8 @@ type retainedCmd struct {
 
 type retainedMigrateCmd struct {
 	adminFlags
-	Old     string `arg:"" help:"Plugin that keeps the retained messages now."`
-	New     string `arg:"" help:"Plugin that is to keep them. What it has is replaced."`
+	Old     string `arg:"" help:"Plugin that keeps the retained messages now; memory if none does."`
+	New     string `arg:"" help:"Plugin that is to keep them. What it has is replaced. memory: none is to."`
 	Replace bool   `help:"Move also to a store that has newer changes, and drop them."`
 }
 

@@ -65,7 +65,7 @@ func (h *Host) Disable(ctx context.Context, name string) error {
 	if err != nil || !m.employed() {
 		return err
 	}
-	now := time.Now().UTC().Round(time.Second)
+	now := time.Now().UTC().Truncate(time.Second)
 	err = h.fire(ctx, m, &member{found: m.found, off: true, since: now})
 	if m := h.find(name); m != nil && m.off && m.Enabled == nil {
 		err = errors.Join(err, h.disabled.set(name, now))
@@ -79,7 +79,11 @@ func (h *Host) Disable(ctx context.Context, name string) error {
 // replaced. Each error says what did not succeed; that plugin then goes on
 // under its old entry. When the entries make no sense by themselves, nothing is
 // changed at all.
-func (h *Host) Configure(ctx context.Context, configs []Config) error {
+//
+// between, if not nil, is called once everything that is wanted runs, and before
+// what is not wanted goes: there messages can be moved from one store to
+// another. Its error is one more, and stops nothing.
+func (h *Host) Configure(ctx context.Context, configs []Config, between func(context.Context) error) error {
 	done, err := h.beginChange(ctx)
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func (h *Host) Configure(ctx context.Context, configs []Config) error {
 	h.mu.Lock()
 	h.configs = slices.Clone(configs)
 	h.mu.Unlock()
-	return h.reconcile(ctx, all)
+	return h.reconcile(ctx, all, between)
 }
 
 // beginChange waits for its turn to change the plugins. done ends the turn.
@@ -126,18 +130,29 @@ func (h *Host) member(name string) (*member, error) {
 // ErrUnknown says that there is no plugin of a name.
 var ErrUnknown = errors.New("there is no plugin")
 
-// reconcile makes the plugins those that are wanted: what is new is started
-// first, then what stays is changed, then what goes is stopped. Plugins are
-// changed at the same time, because each may take a while.
-func (h *Host) reconcile(ctx context.Context, wanted []found) error {
+// reconcile makes the plugins those that are wanted: what is new is started, and
+// what stays is changed, at the same time, because each may take a while; then
+// what goes is stopped.
+func (h *Host) reconcile(ctx context.Context, wanted []found, between func(context.Context) error) error {
 	names := make(map[string]bool)
+	var leaving []found
 	var wg sync.WaitGroup
 	errs := make([]error, len(wanted))
 	for i, f := range wanted {
 		names[f.Name] = true
+		if m := h.find(f.Name); m != nil && m.employed() && !f.enabled() && m.enabled() {
+			leaving = append(leaving, f)
+			continue
+		}
 		wg.Go(func() { errs[i] = h.alter(ctx, f) })
 	}
 	wg.Wait()
+	if between != nil {
+		errs = append(errs, between(ctx))
+	}
+	for _, f := range leaving {
+		errs = append(errs, h.fire(ctx, h.find(f.Name), &member{found: f}))
+	}
 	for _, m := range h.list() {
 		if names[m.Name] {
 			continue
@@ -164,8 +179,6 @@ func (h *Host) alter(ctx context.Context, f found) error {
 		}
 		h.log.Info("plugin was added", slog.String("plugin", f.Name))
 		return h.hire(ctx, f)
-	case m.employed() && !f.enabled() && m.enabled():
-		return h.fire(ctx, m, &member{found: f})
 	case m.employed():
 		return h.adjust(ctx, m, f)
 	case f.enabled() && !(m.off && reflect.DeepEqual(m.Enabled, f.Enabled)):
@@ -243,7 +256,7 @@ func (h *Host) followDir(life context.Context) {
 	h.mu.Unlock()
 	all, err := discover(h.options.PluginDir, configs, h.log)
 	if err == nil {
-		err = h.reconcile(life, all)
+		err = h.reconcile(life, all, nil)
 	}
 	if err != nil && life.Err() == nil {
 		h.log.Error("change of the plugin directory was not followed in full", slog.Any("error", err))

@@ -150,12 +150,12 @@ func TestConfigure(t *testing.T) {
 	v := th.mustStart(t).Validators[0].Validator
 	first := th.status(t, "auth")
 
-	must(t, th.Configure(t.Context(), []Config{entry(`{"a":1}`)})) // nothing
-	must(t, th.Configure(t.Context(), []Config{entry(`{"a":2}`)})) // in place
+	must(t, th.Configure(t.Context(), []Config{entry(`{"a":1}`)}, nil)) // nothing
+	must(t, th.Configure(t.Context(), []Config{entry(`{"a":2}`)}, nil)) // in place
 	if s := th.status(t, "auth"); s.PID != first.PID || s.Swaps != 0 || !th.log.has("plugin is reconfigured") {
 		t.Errorf("status is %+v", s)
 	}
-	err := th.Configure(t.Context(), []Config{entry(`{"bad":2}`)})
+	err := th.Configure(t.Context(), []Config{entry(`{"bad":2}`)}, nil)
 	if err == nil || !strings.Contains(err.Error(), "it refused its new configuration and keeps the old one: /bad: this is no good") {
 		t.Errorf("error is %v", err)
 	}
@@ -165,27 +165,27 @@ func TestConfigure(t *testing.T) {
 	// A policy is the broker's own affair.
 	policy := entry(`{"a":2}`)
 	policy.Validator.OnError = hook.OnErrorDisconnect
-	must(t, th.Configure(t.Context(), []Config{policy}))
+	must(t, th.Configure(t.Context(), []Config{policy}, nil))
 	if s := th.status(t, "auth"); s.PID != first.PID || s.Validator != policy.Validator || bound.latest.Validators[0].Policy != policy.Validator {
 		t.Errorf("status is %+v", s)
 	}
 	// Its environment needs a new process.
 	env := entry(`{"a":2}`)
 	env.Env = map[string]string{"CHAOS_COLOUR": "blue"}
-	must(t, th.Configure(t.Context(), []Config{env}))
+	must(t, th.Configure(t.Context(), []Config{env}, nil))
 	if s := th.status(t, "auth"); s.PID == first.PID || s.Swaps != 1 || s.SwapFailure != nil || version(t, v) != "1.0.0" {
 		t.Errorf("status is %+v", s)
 	}
-	if err := th.Configure(t.Context(), []Config{env, env}); err == nil || !strings.Contains(err.Error(), "configured twice") {
+	if err := th.Configure(t.Context(), []Config{env, env}, nil); err == nil || !strings.Contains(err.Error(), "configured twice") {
 		t.Errorf("error is %v", err)
 	}
 	off := env
 	off.Enabled = new(bool)
-	must(t, th.Configure(t.Context(), []Config{off}))
+	must(t, th.Configure(t.Context(), []Config{off}, nil))
 	if s := th.status(t, "auth"); s.State != Stopped || s.Health != "it is disabled by the configuration" {
 		t.Errorf("status is %+v", s)
 	}
-	must(t, th.Configure(t.Context(), nil))
+	must(t, th.Configure(t.Context(), nil, nil))
 	if s := th.status(t, "auth"); s.State != Ready {
 		t.Errorf("status is %+v", s)
 	}
@@ -200,11 +200,11 @@ func TestConfigureByReplacing(t *testing.T) {
 			th, _ := newChangingHost(t, func(o *Options) { o.Plugins = entry(`{"a":1}`) })
 			th.install(t, "auth", append(modes, "picky")...)
 			v := th.mustStart(t).Validators[0].Validator
-			must(t, th.Configure(t.Context(), entry(`{"a":2}`)))
+			must(t, th.Configure(t.Context(), entry(`{"a":2}`), nil))
 			if r := th.report(t, "auth"); r.Config != `{"a":2}` || th.status(t, "auth").Swaps != 1 {
 				t.Errorf("its configuration is %s", r.Config)
 			}
-			err := th.Configure(t.Context(), entry(`{"bad":1}`))
+			err := th.Configure(t.Context(), entry(`{"bad":1}`), nil)
 			if err == nil || !strings.Contains(err.Error(), "it refused its configuration") {
 				t.Errorf("error is %v", err)
 			}

@@ -127,7 +127,7 @@ func (h *Host) firstMember(f found) (m *member, wanted bool) {
 	if since.IsZero() {
 		return m, f.enabled()
 	}
-	if f.Enabled == nil && f.Name != h.options.Store {
+	if f.Enabled == nil && f.Name != *h.wanted.Load() {
 		m.off, m.since = true, since
 		h.log.Info("plugin is disabled", slog.String("plugin", f.Name), slog.Time("since", since))
 		return m, false

@@ -77,7 +77,7 @@ func TestDisabledWhilePluginsChange(t *testing.T) {
 		t.Errorf("status is %+v, the broker asks %s", s, bound.validators())
 	}
 	enabled := true
-	must(t, th.Configure(t.Context(), []Config{{Name: "auth", Enabled: &enabled}}))
+	must(t, th.Configure(t.Context(), []Config{{Name: "auth", Enabled: &enabled}}, nil))
 	if s := th.status(t, "auth"); s.State != Ready {
 		t.Errorf("status is %+v", s)
 	}

@@ -33,6 +33,10 @@ type Host struct {
 	// store keeps retained messages; nil if no plugin does.
 	store atomic.Pointer[supervisor]
 
+	// wanted is the plugin that is to keep them, whatever others there are;
+	// [noPlugin] if none is to; "" if there is no wish.
+	wanted atomic.Pointer[string]
+
 	// changing holds a token while the plugins are being changed.
 	changing chan struct{}
 
@@ -71,6 +75,7 @@ func New(o Options) (*Host, error) {
 		dirty: make(chan struct{}, 1), flush: make(chan chan<- struct{}), quit: make(chan struct{}),
 		changing: make(chan struct{}, 1), configs: o.Plugins,
 	}
+	h.wanted.Store(&o.Store)
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
 	}
@@ -132,19 +137,13 @@ func (h *Host) prepare(ctx context.Context) (life context.Context) {
 		version: h.options.Version, logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
 		api: &h.api, watch: h.options.Watch,
 	}
-	changed := func() {
-		select {
-		case h.dirty <- struct{}{}:
-		default:
-		}
-	}
 	ctx = context.WithoutCancel(ctx)
 	halted, halt := context.WithCancel(ctx)
 	life, end := context.WithCancel(ctx)
 	h.launch = func(m *member) {
 		own, dismiss := context.WithCancelCause(life)
 		m.dismiss = dismiss
-		m.supervisor = newSupervisor(m.found, l, h.log, changed, h.publishNow)
+		m.supervisor = newSupervisor(m.found, l, h.log, h.changed, h.publishNow)
 		m.supervisor.spare = func() bool { return h.spare(m.Name) }
 		h.running.Go(func() {
 			defer dismiss(nil)

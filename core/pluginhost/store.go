@@ -7,14 +7,18 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 )
 
+// noPlugin is no plugin's name.
+const noPlugin = "-"
+
 // chooseStore picks the plugin that keeps the retained messages: the one that
-// Options.Store names, the only one that can, or the only one of those that the
+// is wanted, the only one that can, or the only one of those that the
 // configuration names. A choice stays: moving messages to another store is not
 // a matter of names.
 func (h *Host) chooseStore() error {
 	if h.store.Load() != nil {
 		return nil
 	}
+	wanted := *h.wanted.Load()
 	var stores, named []*supervisor
 	for _, m := range h.list() {
 		s := m.supervisor
@@ -24,7 +28,7 @@ func (h *Host) chooseStore() error {
 		services, _ := s.services()
 		switch {
 		case !services.store:
-		case s.slot.name == h.options.Store:
+		case s.slot.name == wanted:
 			h.store.Store(s)
 			return nil
 		default:
@@ -38,7 +42,7 @@ func (h *Host) chooseStore() error {
 		stores = named
 	}
 	switch {
-	case len(stores) == 0 || h.options.Store != "":
+	case len(stores) == 0 || wanted != "":
 		return nil
 	case len(stores) == 1:
 		h.store.Store(stores[0])
@@ -73,12 +77,26 @@ func (h *Host) ChooseStore(name string) error {
 	if err != nil {
 		return err
 	}
+	h.wanted.Store(&name)
 	h.store.Store(s)
+	h.changed()
+	return nil
+}
+
+// ReleaseStore has no plugin keep the retained messages, for Bindings and for
+// what becomes of the one that did. Its caller keeps them elsewhere.
+func (h *Host) ReleaseStore() {
+	h.wanted.Store(new(noPlugin))
+	h.store.Store(nil)
+	h.changed()
+}
+
+// changed says that bindings may have changed.
+func (h *Host) changed() {
 	select {
 	case h.dirty <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // spare reports whether another plugin than this one keeps the retained
@@ -87,7 +105,8 @@ func (h *Host) spare(name string) bool {
 	if s := h.store.Load(); s != nil {
 		return s.slot.name != name
 	}
-	return h.options.Store != "" && h.options.Store != name
+	wanted := *h.wanted.Load()
+	return wanted != "" && wanted != name
 }
 
 func (h *Host) findStore(name string) (*supervisor, error) {

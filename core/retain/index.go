@@ -20,10 +20,11 @@ type Index struct {
 	messages atomic.Pointer[topic.Index[*entry]]
 	bytes    atomic.Int64
 	durable  atomic.Uint64 // every revision up to this one is
+	memory   atomic.Bool   // store is nil
 	wake     chan struct{} // holds one token when the queue may have something
 
 	mu       sync.Mutex    // guards the fields below, and every change of messages
-	store    Store         // where changes go; nil: nowhere, for ever
+	store    Store         // where changes go; nil: nowhere
 	epoch    int           // grows when store changes
 	revision uint64        // highest that was given away
 	last     uint64        // of the last change; the revisions above are those of copies
@@ -48,6 +49,7 @@ type entry struct {
 // New returns an empty index. It starts nothing and does not touch the store.
 func New(o Options) *Index {
 	x := &Index{options: o.withDefaults(), store: o.Store, wake: make(chan struct{}, 1)}
+	x.memory.Store(o.Store == nil)
 	x.messages.Store(new(topic.Index[*entry]))
 	return x
 }
@@ -149,7 +151,7 @@ func (x *Index) Delete(name string) (revision uint64, existed bool, err error) {
 func (x *Index) Clear() (revision uint64, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.stopped {
+	if x.stopped && x.store != nil {
 		return 0, ErrStopped
 	}
 	x.enqueue(Change{Op: Clear})
@@ -291,7 +293,7 @@ func (x *Index) forget(e *entry) {
 // admit says whether a change may be queued now.
 func (x *Index) admit(c Change) error {
 	switch {
-	case x.options.Store == nil:
+	case x.store == nil:
 		return nil
 	case x.stopped:
 		return ErrStopped
@@ -308,13 +310,12 @@ func (x *Index) admit(c Change) error {
 func (x *Index) enqueue(c Change) {
 	x.revision++
 	x.last = x.revision
-	if x.store == nil {
-		return
-	}
 	c.Revision = x.revision
-	x.queue.push(c)
 	x.forward(c)
-	x.rouse()
+	if x.store != nil {
+		x.queue.push(c)
+		x.rouse()
+	}
 }
 
 // rouse wakes the writer.

@@ -20,7 +20,7 @@ var (
 	// MoveOptions.Replace.
 	ErrAhead = errors.New("the new store has changes that are newer than what would be moved there")
 
-	// ErrNoStore: there is no store to move from.
+	// ErrNoStore: there is no store to move from, and none to move to.
 	ErrNoStore = errors.New("retained messages are in memory only")
 
 	// errBehind: more changes are made than the new store takes.
@@ -67,9 +67,14 @@ type move struct {
 // revision of its own, above all that either store has seen, so that neither a
 // deletion of long ago nor a change that overtakes its copy is undone.
 //
-// The error says why nothing was moved; the old store stays in use. It is called
-// from any goroutine while [Index.Run] runs.
+// Messages that are in memory only are moved to a store in the same way; a nil
+// target has them stay in memory only from now on, and the old store keeps what
+// it has. The error says why nothing was moved; the old store stays in use. It is
+// called from any goroutine while [Index.Run] runs.
 func (x *Index) Move(ctx context.Context, target Store, o MoveOptions) (revision uint64, err error) {
+	if target == nil {
+		return x.doWithout(ctx, o)
+	}
 	if o.Patience <= 0 {
 		o.Patience = 10 * time.Second
 	}
@@ -96,12 +101,31 @@ func (x *Index) Move(ctx context.Context, target Store, o MoveOptions) (revision
 	}
 }
 
+// doWithout has the index write to no store any more.
+func (x *Index) doWithout(ctx context.Context, o MoveOptions) (revision uint64, err error) {
+	m := new(move)
+	if err := x.begin(m); err != nil {
+		return 0, err
+	}
+	defer x.end(m)
+	if o.Commit != nil {
+		if err := o.Commit(ctx, x.Revision()); err != nil {
+			return 0, err
+		}
+	}
+	revision = x.Revision()
+	if left := x.adopt(m, revision); left != nil {
+		<-left
+	}
+	return revision, nil
+}
+
 // begin lets one move in.
 func (x *Index) begin(m *move) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	switch {
-	case x.store == nil:
+	case x.store == nil && m.target == nil:
 		return ErrNoStore
 	case x.move != nil:
 		return ErrMoving
@@ -168,8 +192,12 @@ func (x *Index) adopt(m *move, revision uint64) (left <-chan struct{}) {
 		left = x.busy.left
 	}
 	x.store, x.epoch = m.target, x.epoch+1
+	x.memory.Store(m.target == nil)
 	x.queue, x.writing = m.queue, load{}
 	x.reached = revision // what the old store got since then does not count
+	if m.target == nil {
+		x.reached = x.revision // nobody waits for what will not be written
+	}
 	x.move, x.frozen = nil, false
 	x.settle()
 	x.rouse()

@@ -22,10 +22,6 @@ var errDrained = errors.New("drain timeout")
 // changes were left unwritten in the end and why. Run is called at most once,
 // by one goroutine, also if there is no store.
 func (x *Index) Run(ctx context.Context) error {
-	if x.options.Store == nil {
-		<-ctx.Done()
-		return nil
-	}
 	defer x.stop()
 	w := &writer{index: x, stopping: ctx.Done()}
 	bounded, release := w.bound(ctx)
@@ -136,7 +132,7 @@ func (x *Index) notify() {
 // the index writes behind. The error is that of ctx, or [ErrStopped] if Run
 // has ended without writing the change.
 func (x *Index) Wait(ctx context.Context, revision uint64) error {
-	if x.options.Store == nil || x.options.WriteBehind {
+	if x.memory.Load() || x.options.WriteBehind {
 		return nil
 	}
 	for x.durable.Load() < revision {
