@@ -20,7 +20,7 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 			return protocolError("PUBREC for a message of QoS 1")
 		}
 		if send {
-			c.w.send(&packet.Ack{Kind: packet.PUBREL, ID: p.ID, Code: reply})
+			c.answer(packet.PUBREL, p.ID, reply)
 		}
 		c.receipt(d, done, p.Code)
 	case packet.PUBREL:
@@ -31,12 +31,21 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 		if c.version != mqtt.V5 {
 			code = mqtt.Success
 		}
-		c.w.send(&packet.Ack{Kind: packet.PUBCOMP, ID: p.ID, Code: code})
+		c.answer(packet.PUBCOMP, p.ID, code)
 	case packet.PUBCOMP:
 		d, found := sess.Pubcomp(p.ID)
 		c.receipt(d, found, p.Code)
 	}
 	return nil
+}
+
+// answer queues an acknowledgement.
+func (c *conn) answer(kind packet.Type, id uint16, code mqtt.ReasonCode) {
+	if code == mqtt.Success {
+		c.w.acknowledge(kind, id)
+		return
+	}
+	c.w.send(&packet.Ack{Kind: kind, ID: id, Code: code})
 }
 
 // receipt tells whoever waits, and observers, that a receiver has acknowledged a

@@ -24,6 +24,19 @@ func (w *writer) send(p packet.Packet) {
 	}
 }
 
+// acknowledge is send for an acknowledgement of success.
+func (w *writer) acknowledge(kind packet.Type, id uint16) {
+	w.mu.Lock()
+	var err error
+	w.control, err = w.c.enc.AppendAck(w.control, kind, id)
+	w.mu.Unlock()
+	if err != nil {
+		w.send(&packet.Ack{Kind: kind, ID: id}) // which knows what to do
+		return
+	}
+	w.c.countOut()
+}
+
 // pending reports whether answers wait to be written.
 func (w *writer) pending() bool {
 	w.mu.Lock()

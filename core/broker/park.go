@@ -34,6 +34,7 @@ func (c *conn) isIdle(err error) bool {
 		c.readBy(time.Time{})
 	}
 	c.dec.Release()
+	c.w.rest()
 	return true
 }
 

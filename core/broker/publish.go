@@ -2,64 +2,15 @@ package broker
 
 import (
 	"context"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
-	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
-
-// maxRun bounds the publishes that are handled together: what a plugin is asked
-// in one frame.
-const maxRun = 256
-
-// inbound is one PUBLISH on its way through the broker.
-type inbound struct {
-	id        uint16
-	qos       mqtt.QoS // of the packet: the acknowledgement's
-	duplicate bool     // QoS 2, already handled: answer again
-	call      hook.Call
-	asked     *mqtt.Message // what interceptors were asked about
-	receivers int
-}
-
-// run is a run of PUBLISH packets that one read brought. They are authorised,
-// intercepted, stored, routed and acknowledged together and in order.
-type run struct {
-	items   []inbound
-	calls   []*hook.Call
-	targets []router.Target
-}
-
-// runs are those that no connection needs: one holds its run while it handles
-// what a read brought, so that it has none when it is idle.
-var runs = sync.Pool{New: func() any { return new(run) }}
-
-// keepTargets bounds what a run may keep room for.
-const keepTargets = 4096
-
-// giveBack lets another connection have the run.
-func (r *run) giveBack() {
-	if cap(r.targets) > keepTargets {
-		r.targets = nil
-	}
-	runs.Put(r)
-}
-
-// next makes room for another item, which is empty.
-func (r *run) next() *inbound {
-	if len(r.items) == cap(r.items) {
-		r.items = slices.Grow(r.items, 1)
-	}
-	r.items = r.items[:len(r.items)+1]
-	return &r.items[len(r.items)-1]
-}
 
 // add checks a PUBLISH against the protocol and puts it into the run.
 func (r *run) add(c *conn, p *packet.Publish) *ending {
@@ -314,22 +265,24 @@ func (c *conn) acknowledge(it *inbound) *ending {
 	if it.qos == mqtt.ExactlyOnce {
 		kind = packet.PUBREC
 	}
-	ack := packet.Ack{Kind: kind, ID: it.id}
+	code, told := mqtt.Success, false // told more than the code
 	switch {
+	case c.version != mqtt.V5:
 	case it.duplicate:
-		ack.Code = c.client.sess.ReceivedCode(it.id)
+		code = c.client.sess.ReceivedCode(it.id)
 	case v.Action == hook.Refuse:
-		ack.Code, ack.Reason, ack.User = publishCode(v.Code), v.Reason, v.User
+		code, told = publishCode(v.Code), v.Reason != "" || v.User != nil
 	case v.Action == hook.Pass && it.receivers == 0:
-		ack.Code = mqtt.NoMatchingSubscribers
-	}
-	if c.version != mqtt.V5 {
-		ack = packet.Ack{Kind: kind, ID: it.id}
+		code = mqtt.NoMatchingSubscribers
 	}
 	if !it.duplicate {
-		c.client.sess.Acknowledge(it.id, it.qos, ack.Code)
+		c.client.sess.Acknowledge(it.id, it.qos, code)
 	}
-	c.w.send(&ack)
+	if told {
+		c.w.send(&packet.Ack{Kind: kind, ID: it.id, Code: code, Reason: v.Reason, User: v.User})
+	} else {
+		c.answer(kind, it.id, code)
+	}
 	return nil
 }
 

@@ -58,6 +58,12 @@ func (c *conn) countIn(n int) {
 	c.b.stats.bytesIn.Add(uint64(n))
 }
 
+// countBytesOut counts bytes that were written.
+func (c *conn) countBytesOut(n int) {
+	c.counts.bytesOut.Add(uint64(n))  //nolint:gosec // not negative
+	c.b.stats.bytesOut.Add(uint64(n)) //nolint:gosec // not negative
+}
+
 // countPacketIn counts a packet of any type that was read.
 func (c *conn) countPacketIn() {
 	c.counts.packetsIn.Add(1)

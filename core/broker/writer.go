@@ -79,6 +79,20 @@ func (w *writer) flush() {
 	}
 }
 
+// rest lets go of memory for what is to come. Called by the reader of a
+// connection that is idle.
+func (w *writer) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.running {
+		return
+	}
+	w.batch = nil
+	if len(w.control) == 0 {
+		w.control = nil
+	}
+}
+
 // start lets a goroutine write. The caller holds mu.
 func (w *writer) start() {
 	switch {
@@ -145,8 +159,7 @@ func (w *writer) write(buf []byte) {
 	for {
 		patient := w.renewDeadline()
 		n, err := w.c.nc.Write(buf)
-		w.c.counts.bytesOut.Add(uint64(n))
-		w.c.b.stats.bytesOut.Add(uint64(n))
+		w.c.countBytesOut(n)
 		if err == nil {
 			return
 		}

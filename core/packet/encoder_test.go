@@ -284,3 +284,27 @@ func TestUnencodable(t *testing.T) {
 type foreign struct{}
 
 func (foreign) Type() packet.Type { return packet.PINGREQ }
+
+// The short way for an acknowledgement writes what the long one would.
+func TestAppendAck(t *testing.T) {
+	for _, v := range []mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V5} {
+		for _, most := range []uint32{0, 3, 4} {
+			e := packet.Encoder{Version: v, MaxPacketSize: most}
+			for kind := packet.PUBLISH; kind <= packet.SUBSCRIBE; kind++ {
+				for _, id := range []uint16{0, 1, 0x1234} {
+					if kind == packet.PUBLISH || kind == packet.SUBSCRIBE {
+						if _, err := e.AppendAck(nil, kind, id); err == nil {
+							t.Errorf("%v is taken for an acknowledgement", kind)
+						}
+						continue
+					}
+					want, wantErr := e.Append([]byte{9}, &packet.Ack{Kind: kind, ID: id})
+					got, err := e.AppendAck([]byte{9}, kind, id)
+					if !bytes.Equal(got, want) || !errors.Is(err, wantErr) {
+						t.Errorf("%v %v of %d, at most %d bytes: %x %v, want %x %v", v, kind, id, most, got, err, want, wantErr)
+					}
+				}
+			}
+		}
+	}
+}

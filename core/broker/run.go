@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
+)
+
+// maxRun bounds the publishes that are handled together: what a plugin is asked
+// in one frame.
+const maxRun = 256
+
+// inbound is one PUBLISH on its way through the broker.
+type inbound struct {
+	id        uint16
+	qos       mqtt.QoS // of the packet: the acknowledgement's
+	duplicate bool     // QoS 2, already handled: answer again
+	call      hook.Call
+	asked     *mqtt.Message // what interceptors were asked about
+	receivers int
+}
+
+// run is a run of PUBLISH packets that one read brought. They are authorised,
+// intercepted, stored, routed and acknowledged together and in order.
+type run struct {
+	items   []inbound
+	calls   []*hook.Call
+	targets []router.Target
+}
+
+// runs are those that no connection needs: one holds its run while it handles
+// what a read brought, so that it has none when it is idle.
+var runs = sync.Pool{New: func() any { return new(run) }}
+
+// keepTargets bounds what a run may keep room for.
+const keepTargets = 4096
+
+// giveBack lets another connection have the run.
+func (r *run) giveBack() {
+	if cap(r.targets) > keepTargets {
+		r.targets = nil
+	}
+	runs.Put(r)
+}
+
+// next makes room for another item, which is empty.
+func (r *run) next() *inbound {
+	if len(r.items) == cap(r.items) {
+		r.items = slices.Grow(r.items, 1)
+	}
+	r.items = r.items[:len(r.items)+1]
+	return &r.items[len(r.items)-1]
+}
