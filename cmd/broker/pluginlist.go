@@ -33,6 +33,7 @@ type pluginCmd struct {
 	Lock    pluginLockCmd    `cmd:"" help:"Accept the files of plugins as they are: write their hashes into plugins.lock."`
 
 	pluginDebugCmds
+	Check pluginCheckCmd `cmd:"" help:"Check whether a plugin does what the contract asks of it, without a broker."`
 }
 
 // adminFlags say which broker a command talks to.

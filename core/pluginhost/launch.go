@@ -48,18 +48,10 @@ func (l *launcher) launch(ctx context.Context, s *start) (worker, *Failure) {
 
 // spawn runs the plugin's program.
 func (l *launcher) spawn(ctx context.Context, s *start) (worker, *Failure) {
-	id := l.dirs.number()
-	dir, err := l.claim(id, s)
-	if err != nil {
-		return nil, s.fail(l.now(), KindRefused, fmt.Sprintf("there is no place for its socket: %v", err), "")
+	w, f := l.ready(s)
+	if f != nil {
+		return nil, f
 	}
-	w := &spawned{launcher: l, start: s, id: id, dir: dir, followed: make(chan struct{})}
-	w.proc = newProcess(&exec.Cmd{
-		Path: s.program,
-		Args: append([]string{s.program}, s.args...),
-		Env:  s.env,
-	}, s.out, l.guard, l.timing.linger)
-
 	limit := s.startTimeout()
 	bound, cancel := context.WithTimeoutCause(ctx, limit, errTookTooLong)
 	defer cancel()
@@ -73,6 +65,30 @@ func (l *launcher) spawn(ctx context.Context, s *start) (worker, *Failure) {
 	}
 	go w.attend()
 	return w, nil
+}
+
+// ready makes what a plugin's process needs, and starts nothing.
+func (l *launcher) ready(s *start) (*spawned, *Failure) {
+	id := l.dirs.number()
+	dir, err := l.claim(id, s)
+	if err != nil {
+		return nil, s.fail(l.now(), KindRefused, fmt.Sprintf("there is no place for its socket: %v", err), "")
+	}
+	w := &spawned{launcher: l, start: s, id: id, dir: dir, followed: make(chan struct{})}
+	w.proc = newProcess(&exec.Cmd{
+		Path: s.program,
+		Args: append([]string{s.program}, s.args...),
+		Env:  s.env,
+	}, s.out, l.guard, l.timing.linger)
+	return w, nil
+}
+
+// follow reads what the plugin prints over its connection, until disconnect.
+func (w *spawned) follow() {
+	go func() {
+		defer close(w.followed)
+		followOutput(context.Background(), w.conn, w.out)
+	}()
 }
 
 // giveUp ends a plugin that did not get ready. One that hangs shows where, if
@@ -209,10 +225,7 @@ func (w *spawned) silent(ctx context.Context, limit time.Duration, noise []strin
 
 // introduce makes the connected plugin ready.
 func (w *spawned) introduce(ctx context.Context, limit time.Duration) *Failure {
-	go func() {
-		defer close(w.followed)
-		followOutput(context.Background(), w.conn, w.out) // until disconnect
-	}()
+	w.follow()
 	talk, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() {

@@ -24,6 +24,10 @@ type output struct {
 	log *slog.Logger // carries the attribute plugin
 	now func() time.Time
 
+	// tap sees every line, whatever becomes of it; nil: nobody wants to. The
+	// line is only valid during the call.
+	tap func(line []byte, stream string)
+
 	mu         sync.Mutex // guards the fields below
 	parse      allowance
 	chatter    allowance
@@ -59,6 +63,9 @@ func (o *output) stdout() *lineWriter {
 func (o *output) line(line []byte, cut int, stream string) {
 	if len(bytes.TrimSpace(line)) == 0 {
 		return
+	}
+	if o.tap != nil {
+		o.tap(line, stream)
 	}
 	r, lost, ok := o.admit(line)
 	if lost > 0 {

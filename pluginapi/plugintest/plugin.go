@@ -42,6 +42,7 @@ type settings struct {
 	stdin    string
 	env      []string
 	host     *Host
+	check    checkSettings
 }
 
 // Option is a setting of [Start] and [Launch].
@@ -76,7 +77,10 @@ func Start(t testing.TB, p pluginapi.Plugin, opts ...Option) *Plugin {
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(l) }()
 	dial := grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return l.DialContext(ctx) })
-	plugin := connect(t, "passthrough:///plugin", apply(t, opts), dial)
+	plugin, err := connect("passthrough:///plugin", apply(t, opts), dial)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
@@ -104,13 +108,12 @@ func apply(t testing.TB, opts []Option) settings {
 }
 
 // connect makes the connection.
-func connect(t testing.TB, target string, s settings, opts ...grpc.DialOption) *Plugin {
-	t.Helper()
+func connect(target string, s settings, opts ...grpc.DialOption) (*Plugin, error) {
 	conn, err := grpc.NewClient(target, append(pluginapi.DialOptions(), opts...)...)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return &Plugin{conn: conn, settings: s}
+	return &Plugin{conn: conn, settings: s}, nil
 }
 
 // initFor calls Init if the test does not want to do it.

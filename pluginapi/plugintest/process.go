@@ -33,6 +33,7 @@ type Process struct {
 	*Plugin
 
 	cmd      *exec.Cmd
+	run      string // holds its socket
 	lifeline *os.File
 	stdout   lines
 	stderr   lines
@@ -46,16 +47,30 @@ type Process struct {
 func Launch(t testing.TB, path string, opts ...Option) *Process {
 	t.Helper()
 	s := apply(t, opts)
-	run, err := os.MkdirTemp("", "gh") //nolint:usetesting // short: the path of a socket is limited
+	p, err := launch(path, &s, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(run) })
+	t.Cleanup(func() { p.end(t) })
+	p.initFor(t)
+	return p
+}
+
+// launch starts a process and connects to it. When it fails, nothing is left.
+func launch(path string, s *settings, tap func(line []byte, stderr bool)) (*Process, error) {
+	run, err := os.MkdirTemp("", "gh") // short: the path of a socket is limited
+	if err != nil {
+		return nil, err
+	}
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, os.RemoveAll(run))
 	}
-	p := &Process{cmd: exec.Command(path), lifeline: writer, exited: make(chan struct{})}
+	p := &Process{cmd: exec.Command(path), run: run, lifeline: writer, exited: make(chan struct{})}
+	if tap != nil {
+		p.stdout.tap = func(line []byte) { tap(line, false) }
+		p.stderr.tap = func(line []byte) { tap(line, true) }
+	}
 	p.cmd.Env = append([]string{
 		pluginapi.Handshake.MagicCookieKey + "=" + pluginapi.Handshake.MagicCookieValue,
 		"PLUGIN_UNIX_SOCKET_DIR=" + run,
@@ -68,31 +83,33 @@ func Launch(t testing.TB, path string, opts ...Option) *Process {
 		p.cmd.ExtraFiles = []*os.File{reader}
 		p.cmd.Env = append(p.cmd.Env, pluginapi.EnvLifeline+"=3")
 	}
-	p.start(t, reader)
-	address, err := p.handshake()
-	if err != nil {
-		t.Fatalf("%v\nstandard error:\n%s", err, p.stderr.text())
+	if err := p.start(reader); err != nil {
+		return nil, errors.Join(err, writer.Close(), os.RemoveAll(run))
 	}
-	p.Plugin = connect(t, address, s)
-	p.initFor(t)
-	return p
+	address, err := p.handshake()
+	if err == nil {
+		p.Plugin, err = connect(address, *s)
+	}
+	if err != nil {
+		p.release()
+		return nil, fmt.Errorf("%w\nstandard error:\n%s", err, p.stderr.text())
+	}
+	return p, nil
 }
 
 // start starts the process and what reads its output.
-func (p *Process) start(t testing.TB, reader *os.File) {
-	t.Helper()
+func (p *Process) start(reader *os.File) error {
+	defer func() { _ = reader.Close() }()
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	err = p.cmd.Start()
-	_ = reader.Close()
-	if err != nil {
-		t.Fatal(err)
+	if err := p.cmd.Start(); err != nil {
+		return err
 	}
 	var readers sync.WaitGroup
 	readers.Go(func() { p.stdout.read(stdout) })
@@ -102,7 +119,7 @@ func (p *Process) start(t testing.TB, reader *os.File) {
 		readers.Wait() // as StdoutPipe asks for
 		p.state = p.cmd.Wait()
 	}()
-	t.Cleanup(func() { p.end(t) })
+	return nil
 }
 
 // handshake waits for the handshake line and returns the address in it.
@@ -136,13 +153,7 @@ func (p *Process) handshake() (string, error) {
 
 // end stops the process at the end of a test.
 func (p *Process) end(t testing.TB) {
-	defer func() { _ = p.lifeline.Close() }()
-	if p.Plugin == nil {
-		_ = p.cmd.Process.Kill()
-		<-p.exited
-		return
-	}
-	defer func() { _ = p.conn.Close() }()
+	defer p.release()
 	select {
 	case <-p.exited:
 		return
@@ -153,12 +164,24 @@ func (p *Process) end(t testing.TB) {
 	_ = p.Stop(ctx)
 	if _, err := p.Wait(stopTime); err != nil {
 		t.Error(err)
-		_ = p.cmd.Process.Kill()
-		<-p.exited
 	}
 	if t.Failed() {
 		t.Logf("standard error of the plugin:\n%s", p.stderr.text())
 	}
+}
+
+// release ends the process, if need be by force, and frees what it had.
+func (p *Process) release() {
+	_ = p.cmd.Process.Kill() // of one that has ended it does nothing
+	select {
+	case <-p.exited:
+	case <-time.After(stopTime): // a child of it holds its output
+	}
+	if p.Plugin != nil {
+		_ = p.conn.Close()
+	}
+	_ = p.lifeline.Close()
+	_ = os.RemoveAll(p.run)
 }
 
 // Stop asks the plugin to stop and waits until the process has ended.
@@ -235,6 +258,8 @@ func (p *Process) Dial() (net.Conn, error) {
 
 // lines are what a stream has brought so far. Its zero value is ready.
 type lines struct {
+	tap func(line []byte) // sees each line; nil: nobody does
+
 	mu    sync.Mutex // guards the fields below
 	lines []string
 	taken int           // by next
@@ -246,6 +271,9 @@ func (l *lines) read(r io.Reader) {
 	in := bufio.NewReader(r)
 	for {
 		line, err := in.ReadString('\n')
+		if l.tap != nil && line != "" {
+			l.tap([]byte(strings.TrimRight(line, "\r\n")))
+		}
 		l.mu.Lock()
 		if line != "" {
 			l.lines = append(l.lines, strings.TrimRight(line, "\r\n"))

@@ -20,6 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "vicious" {
+		plugintest.ViciousMain()
+	}
 	plugintest.Dispatch(map[string]pluginapi.Plugin{"keeper": keeperPlugin("")})
 	goleak.VerifyTestMain(m)
 }

@@ -119,6 +119,13 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+// TestConformance runs the program against everything that a validator has to do.
+func TestConformance(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "users.yaml")
+	write(t, path, usersFile(t, "secret phrase", limits))
+	plugintest.Check(t, plugintest.Install(t, t.TempDir(), "authfile"), config(t, path), plugintest.KnownUser("anna-1", "anna", "secret phrase"))
+}
+
 func TestCheck(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "users.yaml")
 	for _, tc := range []struct {

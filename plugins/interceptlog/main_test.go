@@ -36,6 +36,14 @@ type hooks interface {
 	pluginapi.Observer
 }
 
+// TestConformance runs the program against everything that interceptors and
+// observers have to do, without rules and with rules of every kind.
+func TestConformance(t *testing.T) {
+	path := plugintest.Install(t, t.TempDir(), "interceptlog")
+	t.Run("defaults", func(t *testing.T) { plugintest.Check(t, path) })
+	t.Run("rules", func(t *testing.T) { plugintest.Check(t, path, config(t)) })
+}
+
 func TestRules(t *testing.T) {
 	dir := t.TempDir()
 	for name, p := range map[string]hooks{

@@ -33,6 +33,15 @@ func TestStore(t *testing.T) {
 	}
 }
 
+// TestConformance runs the program against everything that a store has to do.
+func TestConformance(t *testing.T) {
+	path := plugintest.Install(t, t.TempDir(), "retainjson")
+	plugintest.Check(t, path, plugintest.Topics(1000))
+	t.Run("without fsync", func(t *testing.T) { // which only a crash of the machine needs
+		plugintest.Check(t, path, plugintest.Config(`{"fsync":"never"}`), plugintest.Only("store/kill", "store/stale", "store/own"))
+	})
+}
+
 func TestManifest(t *testing.T) {
 	m, err := plugintest.Start(t, logfile.Plugin()).Manifest(t.Context())
 	if err != nil {

@@ -26,6 +26,14 @@ func TestStore(t *testing.T) {
 	})
 }
 
+// TestConformance runs the program against everything that a store has to do.
+func TestConformance(t *testing.T) {
+	nats := buckettest.Start(t, func(o *server.Options) { o.MaxPayload = 8 << 20 })
+	plugintest.Check(t, plugintest.Install(t, t.TempDir(), "retainnats"), plugintest.Topics(1000), plugintest.Config(map[string]any{
+		"urls": []string{nats.URL()}, "bucket": "conformance",
+	}))
+}
+
 func TestManifest(t *testing.T) {
 	m, err := plugintest.Start(t, bucket.Plugin(), plugintest.NoInit()).Manifest(t.Context())
 	if err != nil {

@@ -1,0 +1,4 @@
+package plugintest
+
+// ViciousMain is the program "vicious".
+var ViciousMain = viciousMain
