@@ -71,7 +71,20 @@ func (s *server) Status() *adminv1.GetStatusResponse {
 	return &adminv1.GetStatusResponse{
 		Version: brokerVersion(), Pid: int64(os.Getpid()), StartedUnixNanos: st.Started.UnixNano(),
 		Listeners: s.listenerURLs(), Clients: count(st.Clients), Subscriptions: count(st.Subscriptions), Retained: count(st.Retained),
+		PluginDir: s.pluginDir(),
 	}
+}
+
+// pluginDir is the absolute path of the plugin directory, "" without one.
+func (s *server) pluginDir() string {
+	if s.cfg.PluginDir == "" {
+		return ""
+	}
+	dir, err := filepath.Abs(s.cfg.PluginDir)
+	if err != nil {
+		return s.cfg.PluginDir
+	}
+	return dir
 }
 
 func count(n int) uint64 { return uint64(max(0, n)) } //nolint:gosec // not negative

@@ -156,7 +156,9 @@ type GetStatusResponse struct {
 	// Subscriptions.
 	Subscriptions uint64 `protobuf:"varint,6,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
 	// Retained messages.
-	Retained      uint64 `protobuf:"varint,7,opt,name=retained,proto3" json:"retained,omitempty"`
+	Retained uint64 `protobuf:"varint,7,opt,name=retained,proto3" json:"retained,omitempty"`
+	// Its plugin directory, absolute; empty if it has none.
+	PluginDir     string `protobuf:"bytes,8,opt,name=plugin_dir,json=pluginDir,proto3" json:"plugin_dir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +240,13 @@ func (x *GetStatusResponse) GetRetained() uint64 {
 		return x.Retained
 	}
 	return 0
+}
+
+func (x *GetStatusResponse) GetPluginDir() string {
+	if x != nil {
+		return x.PluginDir
+	}
+	return ""
 }
 
 // Plugin describes one plugin.
@@ -1126,7 +1135,7 @@ var File_gatehouse_admin_v1_admin_proto protoreflect.FileDescriptor
 const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x1egatehouse/admin/v1/admin.proto\x12\x12gatehouse.admin.v1\x1a\x1egatehouse/admin/v1/debug.proto\"\x12\n" +
-	"\x10GetStatusRequest\"\xe7\x01\n" +
+	"\x10GetStatusRequest\"\x86\x02\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x03R\x03pid\x12,\n" +
@@ -1134,7 +1143,9 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\tlisteners\x18\x04 \x03(\tR\tlisteners\x12\x18\n" +
 	"\aclients\x18\x05 \x01(\x04R\aclients\x12$\n" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
-	"\bretained\x18\a \x01(\x04R\bretained\"\xc3\a\n" +
+	"\bretained\x18\a \x01(\x04R\bretained\x12\x1d\n" +
+	"\n" +
+	"plugin_dir\x18\b \x01(\tR\tpluginDir\"\xc3\a\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
