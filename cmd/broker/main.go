@@ -20,6 +20,7 @@ type command struct {
 	Serve    serveCmd    `cmd:"" help:"Run the broker."`
 	Plugin   pluginCmd   `cmd:"" help:"Look at the plugins of a running broker."`
 	Retained retainedCmd `cmd:"" help:"Do something with the retained messages of a running broker."`
+	Script   scriptCmd   `cmd:"" help:"Check, test and try out scripts of the plugin script."`
 	Cert     certCmd     `cmd:"" help:"Make certificates for development and small installations."`
 	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

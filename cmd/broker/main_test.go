@@ -12,6 +12,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/plugins/interceptlog/interceptor"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/retainjson/logfile"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/retainnats/bucket"
+	"github.com/gatehouse-mqtt/gatehouse/plugins/script/hooks"
 )
 
 // TestMain makes commands of the test binary: the broker and the plugins are
@@ -35,4 +36,9 @@ var testPlugins = map[string]func() pluginapi.Plugin{
 	"presence":     presencePlugin,
 	"retainjson":   logfile.Plugin,
 	"retainnats":   bucket.Plugin,
+	"script":       scriptPlugin,
 }
+
+// scriptPlugin does not limit its process: under the race detector it needs more
+// memory than any limit.
+func scriptPlugin() pluginapi.Plugin { return hooks.Plugin(nil) }

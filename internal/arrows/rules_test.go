@@ -84,8 +84,13 @@ var rows = []row{
 	},
 	{
 		"plugins", "plugins/...",
-		[]string{"pluginapi", "plugins/...", "internal/password"},
+		[]string{"pluginapi", "plugins/...", "internal/password", "internal/script"},
 		"a plugin is written against pluginapi, ours like everyone's",
+	},
+	{
+		"script", "internal/script",
+		[]string{"pluginapi"},
+		"internal/script runs scripts for the plugin that serves them and for the commands that test them, by what every plugin knows",
 	},
 	{
 		"examples", "examples/...",

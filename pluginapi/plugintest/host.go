@@ -37,6 +37,7 @@ type Host struct {
 	shared    map[string]*pluginv1.GetSharedResponse
 	version   uint64
 	denied    []string // methods
+	interest  []pluginapi.Hook
 }
 
 // hostClient is a client with its session.

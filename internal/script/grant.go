@@ -1,0 +1,191 @@
+package script
+
+import (
+	"fmt"
+	"strings"
+
+	"go.starlark.net/starlark"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+)
+
+var actions = []struct {
+	name string
+	bit  pluginapi.Action
+}{{"publish", pluginapi.Publish}, {"subscribe", pluginapi.Subscribe}, {"receive", pluginapi.Receive}}
+
+// grantRecord is a grant as a dict.
+var grantRecord = newRecord([]field{
+	fieldOf("topic", "string", "A topic filter, in the client's own topics; `%c` and `%u` stand for client identifier and user name.",
+		func(g *pluginapi.Grant) starlark.Value { return text(g.Filter) }, assign(toText, func(g *pluginapi.Grant, s string) { g.Filter = s })),
+	fieldOf("deny", "bool", "Whether it denies what it is about.",
+		func(g *pluginapi.Grant) starlark.Value { return starlark.Bool(g.Deny) }, assign(toBool, func(g *pluginapi.Grant, b bool) { g.Deny = b })),
+	fieldOf("actions", "list of string", "`publish`, `subscribe`, `receive`.",
+		func(g *pluginapi.Grant) starlark.Value {
+			var list []string
+			for _, a := range actions {
+				if g.Actions&a.bit != 0 || g.Actions == 0 {
+					list = append(list, a.name)
+				}
+			}
+			return texts(list)
+		}, setActions),
+	fieldOf("qos", "int or None", "The highest QoS.",
+		func(g *pluginapi.Grant) starlark.Value {
+			if g.MaxQoS == nil {
+				return starlark.None
+			}
+			return number(*g.MaxQoS)
+		}, func(g *pluginapi.Grant, v starlark.Value) error {
+			if v == starlark.None {
+				g.MaxQoS = nil
+				return nil
+			}
+			q, err := toQoS(v)
+			g.MaxQoS = &q
+			return err
+		}),
+	fieldOf("retain", "bool or None", "Publishes with this flag only; `None` for both.",
+		func(g *pluginapi.Grant) starlark.Value {
+			if g.Retain == nil {
+				return starlark.None
+			}
+			return starlark.Bool(*g.Retain)
+		}, func(g *pluginapi.Grant, v starlark.Value) error {
+			if v == starlark.None {
+				g.Retain = nil
+				return nil
+			}
+			b, err := toBool(v)
+			g.Retain = &b
+			return err
+		}),
+})
+
+func setActions(g *pluginapi.Grant, v starlark.Value) error {
+	list, err := toTexts(v)
+	if err != nil {
+		return err
+	}
+	g.Actions = 0
+	for _, name := range list {
+		known := false
+		for _, a := range actions {
+			if a.name == strings.ToLower(name) {
+				g.Actions, known = g.Actions|a.bit, true
+			}
+		}
+		if !known {
+			return fmt.Errorf("there is no action %q; there are publish, subscribe and receive", name)
+		}
+	}
+	if g.Actions == 0 {
+		return fmt.Errorf("it has no actions; leave them out for all")
+	}
+	return nil
+}
+
+func grants(list []pluginapi.Grant) starlark.Value {
+	if list == nil {
+		return starlark.None
+	}
+	out := make([]starlark.Value, len(list))
+	for i := range list {
+		out[i] = grantRecord.dict(&list[i])
+	}
+	return starlark.NewList(out)
+}
+
+func toGrants(v starlark.Value) ([]pluginapi.Grant, error) {
+	if v == starlark.None {
+		return nil, nil
+	}
+	list, ok := v.(starlark.Iterable)
+	if _, dict := v.(*starlark.Dict); !ok || dict {
+		return nil, wrong("a list of what allow() and deny() return", v)
+	}
+	out := []pluginapi.Grant{}
+	for e := range starlark.Elements(list) {
+		d, ok := e.(starlark.IterableMapping)
+		if !ok {
+			return nil, wrong("a list of what allow() and deny() return", v)
+		}
+		var g pluginapi.Grant
+		if err := grantRecord.fill(&g, d.Items()); err != nil {
+			return nil, err
+		}
+		if err := validFilter(g.Filter); err != nil {
+			return nil, err
+		}
+		out = append(out, g)
+	}
+	return out, nil
+}
+
+// validFilter refuses what is no topic filter.
+func validFilter(f string) error {
+	levels := strings.Split(f, "/")
+	for i, level := range levels {
+		if strings.Contains(level, "#") && (level != "#" || i != len(levels)-1) || strings.Contains(level, "+") && level != "+" {
+			return fmt.Errorf("%q is no topic filter", f)
+		}
+	}
+	if f == "" || len(f) > 65535 {
+		return fmt.Errorf("%q is no topic filter", f)
+	}
+	return nil
+}
+
+// limitsRecord is a decision's limits as a dict.
+var limitsRecord = func() *record {
+	type limits = pluginapi.Limits
+	return newRecord([]field{
+		limitField("keep_alive", toMaybe[uint16], func(l *limits) **uint16 { return &l.KeepAlive }),
+		limitField("session_expiry", toMaybe[uint32], func(l *limits) **uint32 { return &l.SessionExpiry }),
+		limitField("receive_maximum", toMaybe[uint16], func(l *limits) **uint16 { return &l.ReceiveMaximum }),
+		limitField("maximum_packet_size", toMaybe[uint32], func(l *limits) **uint32 { return &l.MaximumPacketSize }),
+		limitField("maximum_qos", func(v starlark.Value) (*pluginapi.QoS, error) {
+			if v == starlark.None {
+				return nil, nil
+			}
+			q, err := toQoS(v)
+			return &q, err
+		}, func(l *limits) **pluginapi.QoS { return &l.MaximumQoS }),
+		limitField("topic_alias_maximum", toMaybe[uint16], func(l *limits) **uint16 { return &l.TopicAliasMaximum }),
+		limitField("queue_messages", toMaybe[uint32], func(l *limits) **uint32 { return &l.QueueMessages }),
+		limitField("queue_bytes", func(v starlark.Value) (*uint64, error) {
+			if v == starlark.None {
+				return nil, nil
+			}
+			n, err := toUint[uint64](v)
+			return &n, err
+		}, func(l *limits) **uint64 { return &l.QueueBytes }),
+		limitField("messages_per_second", toRate, func(l *limits) **float64 { return &l.MessagesPerSecond }),
+		limitField("bytes_per_second", toRate, func(l *limits) **float64 { return &l.BytesPerSecond }),
+		limitField("subscriptions", toMaybe[uint32], func(l *limits) **uint32 { return &l.Subscriptions }),
+	})
+}()
+
+func limitField[V any](name string, convert func(starlark.Value) (*V, error), at func(*pluginapi.Limits) **V) field {
+	return fieldOf(name, "number or None", "",
+		func(l *pluginapi.Limits) starlark.Value {
+			p := *at(l)
+			if p == nil {
+				return starlark.None
+			}
+			switch n := any(*p).(type) {
+			case float64:
+				return starlark.Float(n)
+			case uint16:
+				return number(n)
+			case uint32:
+				return number(n)
+			case uint64:
+				return number(n)
+			case pluginapi.QoS:
+				return number(n)
+			}
+			return starlark.None
+		},
+		assign(convert, func(l *pluginapi.Limits, p *V) { *at(l) = p }))
+}
