@@ -81,7 +81,7 @@ func (s *settings) compare(ctx context.Context) error {
 				continue
 			}
 			for _, b := range brokers {
-				if b.Name == "null" && !sc.null {
+				if b.Name == "null" && !sc.null || b.Name == "gatehouse+authfile" && sc.name != "connect" {
 					continue
 				}
 				values, err := s.measure(ctx, b, sc, core)
@@ -125,9 +125,17 @@ func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 		make func() (peer.Broker, error)
 	}{
 		{"null", p.Null},
-		{"gatehouse", func() (peer.Broker, error) { return p.Gatehouse("gatehouse", config) }},
-		{"gatehouse+gate", func() (peer.Broker, error) { return p.Gatehouse("gatehouse+gate", config, "gate") }},
-		{"gatehouse+tap", func() (peer.Broker, error) { return p.Gatehouse("gatehouse+tap", config, "tap") }},
+		{"gatehouse", func() (peer.Broker, error) { return p.Gatehouse("gatehouse", config, nil) }},
+		{"gatehouse+gate", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+gate", config, nil, peer.Plugin{Package: "./internal/bench/gate"})
+		}},
+		{"gatehouse+tap", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+tap", config, nil, peer.Plugin{Package: "./internal/bench/tap"})
+		}},
+		{"gatehouse+authfile", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+authfile", config, map[string]string{"users.yaml": peer.Users()},
+				peer.Plugin{Package: "./plugins/authfile", Config: "{file: $DIR/users.yaml}"})
+		}},
 		{"mosquitto", p.Mosquitto},
 		{"mochi", p.Mochi},
 		{"nats", p.NATS},

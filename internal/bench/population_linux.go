@@ -12,18 +12,17 @@ import (
 
 // populations are the scenarios in which there are many of something.
 func populations(smoke bool) []scenario {
-	settle := 2 * time.Second // for a collection or two; nothing tells when they are over
 	size := func(n int) int { return n }
 	if smoke {
-		settle = 0
 		size = func(n int) int { return n / 100 }
 	}
 	many := func(name, title string, null bool, f func(*stage) error) scenario {
 		return scenario{name: name, title: title, null: null, measure: func(p *peer.Process, _ time.Duration) ([]value, error) {
-			return perform(p, settle, f)
+			return perform(p, smoke, f)
 		}}
 	}
 	return []scenario{
+		many("connect", "20,000 clients with a user name that connect and go, 32 at a time", false, func(s *stage) error { return s.logins(size(20_000)) }),
 		many("idle", "19,000 connections that do nothing", true, func(s *stage) error { return s.idle(size(19_000)) }),
 		many("subscriptions", "1,000,000 exact and 100,000 wildcard subscriptions, then QoS 0 to random topics of theirs", false,
 			func(s *stage) error { return s.subscriptions(size(1_000_000), size(100_000)) }),
@@ -41,17 +40,22 @@ type stage struct {
 	loop    *load.Loop
 	process *peer.Process
 	settle  time.Duration // until memory is what it stays
+	silence time.Duration // until a client that says nothing is idle
 	meter   meter
 	values  []value
 }
 
-func perform(p *peer.Process, settle time.Duration, f func(*stage) error) (_ []value, err error) {
+func perform(p *peer.Process, smoke bool, f func(*stage) error) (_ []value, err error) {
 	l, err := load.NewLoop()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
-	s := &stage{loop: l, process: p, settle: settle}
+	s := &stage{loop: l, process: p}
+	if !smoke {
+		s.settle = 2 * time.Second // for a collection or two; nothing tells when they are over
+		s.silence = 15 * time.Second
+	}
 	if err := s.meter.mark(p); err != nil {
 		return nil, err
 	}
@@ -89,6 +93,22 @@ func (s *stage) settled(what string, n int, before reading) error {
 	return nil
 }
 
+func (s *stage) logins(n int) error {
+	took, err := load.Connects{Total: n, Together: min(n, 32), Hello: func(i int) []byte {
+		return load.Connect(fmt.Sprintf("login%05d", i), true, peer.User, peer.Password)
+	}}.Run(s.loop, s.process.Addr)
+	if err != nil {
+		return err
+	}
+	if err := s.done("connect", n); err != nil {
+		return err
+	}
+	s.say("plugin CPU us/connect", s.meter.plugins().Seconds()*1e6/float64(n))
+	s.say("p50 us", percentile(took, 50))
+	s.say("p99 us", percentile(took, 99))
+	return nil
+}
+
 func (s *stage) idle(n int) error {
 	before := s.meter.marks[0]
 	hello := make([][]byte, n)
@@ -101,6 +121,7 @@ func (s *stage) idle(n int) error {
 	if err := s.done("connect", n); err != nil {
 		return err
 	}
+	time.Sleep(s.silence)
 	return s.settled("connection", n, before)
 }
 

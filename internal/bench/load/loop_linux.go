@@ -61,12 +61,26 @@ type Conn struct {
 // Dial opens a connection; handle gets each packet that arrives, whose body is
 // valid during the call.
 func (l *Loop) Dial(addr netip.AddrPort, handle func(Packet)) (*Conn, error) {
+	return l.DialFrom(netip.IPv4Unspecified(), addr, handle)
+}
+
+// DialFrom is Dial from an address of this machine.
+func (l *Loop) DialFrom(from netip.Addr, addr netip.AddrPort, handle func(Packet)) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket: %w", err)
 	}
 	fail := func(what string, err error) (*Conn, error) {
 		return nil, errors.Join(fmt.Errorf("%s %s: %w", what, addr, err), unix.Close(fd))
+	}
+	if !from.IsUnspecified() {
+		err := errors.Join(
+			unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1),
+			unix.Bind(fd, &unix.SockaddrInet4{Addr: from.As4()}),
+		)
+		if err != nil {
+			return fail("bind to "+from.String()+" for", err)
+		}
 	}
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
 		return fail("connect to", err)

@@ -15,6 +15,8 @@ const (
 	pubrel  = 6
 	pubcomp = 7
 	suback  = 9
+
+	disconnect = 14
 )
 
 // Packet is a packet that arrived.

@@ -1,6 +1,8 @@
 package peer
 
 import (
+	"crypto/sha512"
+	"encoding/base64"
 	"fmt"
 	"net/netip"
 	"os"
@@ -23,9 +25,27 @@ func (p Programs) Null() (Broker, error) {
 	}}, err
 }
 
-// Gatehouse is this repository's broker. plugins are packages below
-// internal/bench that it runs; config is added to its configuration.
-func (p Programs) Gatehouse(name, config string, plugins ...string) (Broker, error) {
+// Plugin is one that Gatehouse runs.
+type Plugin struct {
+	Package string // in this repository
+	Config  string // its configuration as YAML in one line; empty for none
+}
+
+// Who connects where a broker asks for it.
+const User, Password = "bench", "secret"
+
+// Users is a users file of the plugin authfile for User, whose password is
+// hashed cheaply: what is measured is the way to the plugin and back.
+func Users() string {
+	const salt = "0123456789ab"
+	hash := sha512.Sum512([]byte(Password + salt))
+	encode := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("users: [{name: %s, password: '$6$%s$%s', allow: {both: '#'}}]\n", User, encode([]byte(salt)), encode(hash[:]))
+}
+
+// Gatehouse is this repository's broker. config is added to its configuration;
+// in that of a plugin, $DIR is a folder in which files exist.
+func (p Programs) Gatehouse(name, config string, files map[string]string, plugins ...Plugin) (Broker, error) {
 	program, err := p.build("gatehouse", "", "./cmd/broker")
 	if err != nil {
 		return Broker{}, err
@@ -34,14 +54,24 @@ func (p Programs) Gatehouse(name, config string, plugins ...string) (Broker, err
 		config += "plugins:\n"
 	}
 	for _, plugin := range plugins {
-		path, err := p.build(plugin, "", "./internal/bench/"+plugin)
+		name := filepath.Base(plugin.Package)
+		path, err := p.build(name, "", plugin.Package)
 		if err != nil {
 			return Broker{}, err
 		}
-		config += fmt.Sprintf("  %s:\n    path: %s\n    required: true\n", plugin, path)
+		config += fmt.Sprintf("  %s:\n    path: %s\n    required: true\n", name, path)
+		if plugin.Config != "" {
+			config += "    config: " + plugin.Config + "\n"
+		}
 	}
 	return Broker{Name: name, Command: func(dir string, addr netip.AddrPort) ([]string, error) {
-		file, err := write(dir, "broker.yaml", fmt.Sprintf("data_dir: %s/data\nrun_dir: %s/run\nlog: {level: warn}\n", dir, dir), config)
+		for name, content := range files {
+			if _, err := write(dir, name, content); err != nil {
+				return nil, err
+			}
+		}
+		file, err := write(dir, "broker.yaml", fmt.Sprintf("data_dir: %s/data\nrun_dir: %s/run\nlog: {level: warn}\n", dir, dir),
+			strings.ReplaceAll(config, "$DIR", dir))
 		return []string{program, "serve", "--config", file, "--listen", "tcp://" + addr.String()}, err
 	}}, nil
 }
