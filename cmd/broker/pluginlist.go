@@ -89,6 +89,16 @@ func explain(err error) error {
 	return err
 }
 
+// printJSONLine prints one of many.
+func printJSONLine(t *terminal, m proto.Message) error {
+	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(t.out, "%s\n", b)
+	return err
+}
+
 func printJSON(t *terminal, m proto.Message) error {
 	b, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(m)
 	if err != nil {

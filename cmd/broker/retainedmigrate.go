@@ -11,10 +11,12 @@ import (
 	"connectrpc.com/connect"
 
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
-	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
 )
 
 type retainedCmd struct {
+	List    retainedListCmd    `cmd:"" help:"List the retained messages."`
+	Get     retainedGetCmd     `cmd:"" help:"Show the retained message of a topic."`
+	Delete  retainedDeleteCmd  `cmd:"" help:"Delete retained messages."`
 	Migrate retainedMigrateCmd `cmd:"" help:"Move the retained messages to another store, while clients go on."`
 }
 
@@ -30,13 +32,12 @@ const tellEvery = time.Second
 
 // Run moves the messages. Ctrl-C ends the move, and the old store stays in use.
 func (cmd *retainedMigrateCmd) Run(t *terminal) error {
-	hc, err := cmd.httpClient()
+	client, err := cmd.retained()
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	client := adminv1connect.NewRetainedServiceClient(hc, "http://broker")
 	stream, err := client.Migrate(ctx, connect.NewRequest(&adminv1.MigrateRequest{From: cmd.Old, To: cmd.New, Replace: cmd.Replace}))
 	if err != nil {
 		return explain(err)

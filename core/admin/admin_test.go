@@ -69,6 +69,62 @@ func (oneplugin) Migrate(_ context.Context, req *adminv1.MigrateRequest, tell fu
 	return &adminv1.MigrateResponse{Copied: 3, Total: 3, Revision: 7}, nil
 }
 
+func (oneplugin) ListRetained(req *adminv1.ListRetainedRequest) (*adminv1.ListRetainedResponse, error) {
+	if req.GetFilter() == "a/#/b" {
+		return nil, fmt.Errorf("filter: %w", admin.ErrInvalid)
+	}
+	return &adminv1.ListRetainedResponse{Messages: []*adminv1.RetainedMessage{{Topic: "t"}}, NextCursor: "t"}, nil
+}
+
+func (oneplugin) GetRetained(topic string) (*adminv1.RetainedMessage, bool) {
+	return &adminv1.RetainedMessage{Topic: topic}, topic == "t"
+}
+
+func (oneplugin) DeleteRetained(_ context.Context, req *adminv1.DeleteRetainedRequest) (uint64, error) {
+	if req.GetFilter() == "away" {
+		return 0, errors.New("the store is away")
+	}
+	return 3, nil
+}
+
+func TestRetained(t *testing.T) {
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	defer srv.Close()
+	client := adminv1connect.NewRetainedServiceClient(srv.Client(), srv.URL)
+	for _, tt := range []struct {
+		filter string
+		limit  uint32
+		code   connect.Code
+	}{{"", 0, 0}, {"t", 1000, 0}, {"t", 1001, connect.CodeInvalidArgument}, {"a/#/b", 1, connect.CodeInvalidArgument}} {
+		page, err := client.ListRetained(t.Context(), connect.NewRequest(&adminv1.ListRetainedRequest{Filter: tt.filter, Limit: tt.limit}))
+		if tt.code == 0 && (err != nil || page.Msg.GetNextCursor() != "t") || tt.code != 0 && connect.CodeOf(err) != tt.code {
+			t.Errorf("list %+v: %v, %v", tt, page, err)
+		}
+	}
+	for topic, code := range map[string]connect.Code{"t": 0, "none": connect.CodeNotFound} {
+		res, err := client.GetRetained(t.Context(), connect.NewRequest(&adminv1.GetRetainedRequest{Topic: topic}))
+		if code == 0 && (err != nil || res.Msg.GetMessage().GetTopic() != topic) || code != 0 && connect.CodeOf(err) != code {
+			t.Errorf("get %s: %v, %v", topic, res, err)
+		}
+	}
+	for _, tt := range []struct {
+		filter string
+		all    bool
+		code   connect.Code
+	}{
+		{"t", false, 0},
+		{"", true, 0},
+		{"", false, connect.CodeInvalidArgument},
+		{"t", true, connect.CodeInvalidArgument},
+		{"away", false, connect.CodeUnavailable},
+	} {
+		res, err := client.DeleteRetained(t.Context(), connect.NewRequest(&adminv1.DeleteRetainedRequest{Filter: tt.filter, All: tt.all}))
+		if tt.code == 0 && (err != nil || res.Msg.GetDeleted() != 3) || tt.code != 0 && connect.CodeOf(err) != tt.code {
+			t.Errorf("delete %+v: %v, %v", tt, res, err)
+		}
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
 	defer srv.Close()

@@ -21,6 +21,537 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// RetainedMessage is a retained message.
+type RetainedMessage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its topic.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Its payload, or the beginning of it if payload_size is more.
+	Payload []byte `protobuf:"bytes,2,opt,name=payload,proto3" json:"payload,omitempty"`
+	// How many bytes the payload has.
+	PayloadSize uint64 `protobuf:"varint,3,opt,name=payload_size,json=payloadSize,proto3" json:"payload_size,omitempty"`
+	// The QoS with which it was published.
+	Qos uint32 `protobuf:"varint,4,opt,name=qos,proto3" json:"qos,omitempty"`
+	// Client identifier of the publisher; empty for the broker and for plugins.
+	Publisher string `protobuf:"bytes,5,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	// Who made it: "client", "will", "server", "plugin".
+	Origin string `protobuf:"bytes,6,opt,name=origin,proto3" json:"origin,omitempty"`
+	// When it came, in nanoseconds since the Unix epoch.
+	CreatedUnixNanos int64 `protobuf:"varint,7,opt,name=created_unix_nanos,json=createdUnixNanos,proto3" json:"created_unix_nanos,omitempty"`
+	// When it expires, in nanoseconds since the Unix epoch; 0 if it does not.
+	ExpiresUnixNanos int64 `protobuf:"varint,8,opt,name=expires_unix_nanos,json=expiresUnixNanos,proto3" json:"expires_unix_nanos,omitempty"`
+	// Content Type.
+	ContentType string `protobuf:"bytes,9,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Whether the publisher says that the payload is UTF-8; absent if it says
+	// nothing.
+	PayloadIsUtf8 *bool `protobuf:"varint,10,opt,name=payload_is_utf8,json=payloadIsUtf8,proto3,oneof" json:"payload_is_utf8,omitempty"`
+	// Response Topic.
+	ResponseTopic string `protobuf:"bytes,11,opt,name=response_topic,json=responseTopic,proto3" json:"response_topic,omitempty"`
+	// Correlation Data.
+	CorrelationData []byte `protobuf:"bytes,12,opt,name=correlation_data,json=correlationData,proto3" json:"correlation_data,omitempty"`
+	// User properties, in their order.
+	UserProperties []*RetainedUserProperty `protobuf:"bytes,13,rep,name=user_properties,json=userProperties,proto3" json:"user_properties,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RetainedMessage) Reset() {
+	*x = RetainedMessage{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetainedMessage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetainedMessage) ProtoMessage() {}
+
+func (x *RetainedMessage) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetainedMessage.ProtoReflect.Descriptor instead.
+func (*RetainedMessage) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *RetainedMessage) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *RetainedMessage) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *RetainedMessage) GetPayloadSize() uint64 {
+	if x != nil {
+		return x.PayloadSize
+	}
+	return 0
+}
+
+func (x *RetainedMessage) GetQos() uint32 {
+	if x != nil {
+		return x.Qos
+	}
+	return 0
+}
+
+func (x *RetainedMessage) GetPublisher() string {
+	if x != nil {
+		return x.Publisher
+	}
+	return ""
+}
+
+func (x *RetainedMessage) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *RetainedMessage) GetCreatedUnixNanos() int64 {
+	if x != nil {
+		return x.CreatedUnixNanos
+	}
+	return 0
+}
+
+func (x *RetainedMessage) GetExpiresUnixNanos() int64 {
+	if x != nil {
+		return x.ExpiresUnixNanos
+	}
+	return 0
+}
+
+func (x *RetainedMessage) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *RetainedMessage) GetPayloadIsUtf8() bool {
+	if x != nil && x.PayloadIsUtf8 != nil {
+		return *x.PayloadIsUtf8
+	}
+	return false
+}
+
+func (x *RetainedMessage) GetResponseTopic() string {
+	if x != nil {
+		return x.ResponseTopic
+	}
+	return ""
+}
+
+func (x *RetainedMessage) GetCorrelationData() []byte {
+	if x != nil {
+		return x.CorrelationData
+	}
+	return nil
+}
+
+func (x *RetainedMessage) GetUserProperties() []*RetainedUserProperty {
+	if x != nil {
+		return x.UserProperties
+	}
+	return nil
+}
+
+// RetainedUserProperty is a user property of a message.
+type RetainedUserProperty struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The name.
+	Key string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// The value.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetainedUserProperty) Reset() {
+	*x = RetainedUserProperty{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetainedUserProperty) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetainedUserProperty) ProtoMessage() {}
+
+func (x *RetainedUserProperty) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetainedUserProperty.ProtoReflect.Descriptor instead.
+func (*RetainedUserProperty) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *RetainedUserProperty) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RetainedUserProperty) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// ListRetainedRequest asks for a page.
+type ListRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic filter; empty means every topic, those that begin with "$" too.
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Where the last page ended; empty for the first.
+	Cursor string `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Entries wanted; 0 means 100, at most 1000.
+	Limit uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How many bytes of each payload are wanted; 0 for none.
+	PayloadBytes  uint32 `protobuf:"varint,4,opt,name=payload_bytes,json=payloadBytes,proto3" json:"payload_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetainedRequest) Reset() {
+	*x = ListRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetainedRequest) ProtoMessage() {}
+
+func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetainedRequest.ProtoReflect.Descriptor instead.
+func (*ListRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ListRetainedRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListRetainedRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *ListRetainedRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListRetainedRequest) GetPayloadBytes() uint32 {
+	if x != nil {
+		return x.PayloadBytes
+	}
+	return 0
+}
+
+// ListRetainedResponse is a page.
+type ListRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The messages in order of topic.
+	Messages []*RetainedMessage `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// Give it with the next request; empty if this was the last page.
+	NextCursor    string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRetainedResponse) Reset() {
+	*x = ListRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRetainedResponse) ProtoMessage() {}
+
+func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRetainedResponse.ProtoReflect.Descriptor instead.
+func (*ListRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListRetainedResponse) GetMessages() []*RetainedMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ListRetainedResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+// GetRetainedRequest names a topic.
+type GetRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic name.
+	Topic         string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetainedRequest) Reset() {
+	*x = GetRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetainedRequest) ProtoMessage() {}
+
+func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
+func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GetRetainedRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+// GetRetainedResponse holds its message.
+type GetRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message, with its whole payload.
+	Message       *RetainedMessage `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRetainedResponse) Reset() {
+	*x = GetRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRetainedResponse) ProtoMessage() {}
+
+func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
+func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetRetainedResponse) GetMessage() *RetainedMessage {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+// DeleteRetainedRequest names what to remove.
+type DeleteRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A topic name, or a topic filter for several.
+	Filter string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// All retained messages instead; filter is empty then.
+	All           bool `protobuf:"varint,2,opt,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRetainedRequest) Reset() {
+	*x = DeleteRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRetainedRequest) ProtoMessage() {}
+
+func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRetainedRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *DeleteRetainedRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *DeleteRetainedRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
+// DeleteRetainedResponse tells what was removed.
+type DeleteRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages removed.
+	Deleted       uint64 `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRetainedResponse) Reset() {
+	*x = DeleteRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRetainedResponse) ProtoMessage() {}
+
+func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRetainedResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeleteRetainedResponse) GetDeleted() uint64 {
+	if x != nil {
+		return x.Deleted
+	}
+	return 0
+}
+
 // MigrateRequest names two stores.
 type MigrateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -36,7 +567,7 @@ type MigrateRequest struct {
 
 func (x *MigrateRequest) Reset() {
 	*x = MigrateRequest{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -48,7 +579,7 @@ func (x *MigrateRequest) String() string {
 func (*MigrateRequest) ProtoMessage() {}
 
 func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -61,7 +592,7 @@ func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateRequest.ProtoReflect.Descriptor instead.
 func (*MigrateRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{0}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *MigrateRequest) GetFrom() string {
@@ -103,7 +634,7 @@ type MigrateResponse struct {
 
 func (x *MigrateResponse) Reset() {
 	*x = MigrateResponse{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -115,7 +646,7 @@ func (x *MigrateResponse) String() string {
 func (*MigrateResponse) ProtoMessage() {}
 
 func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -128,7 +659,7 @@ func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MigrateResponse) GetCopied() uint64 {
@@ -163,7 +694,44 @@ var File_gatehouse_admin_v1_retained_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_retained_proto_rawDesc = "" +
 	"\n" +
-	"!gatehouse/admin/v1/retained.proto\x12\x12gatehouse.admin.v1\"N\n" +
+	"!gatehouse/admin/v1/retained.proto\x12\x12gatehouse.admin.v1\"\x91\x04\n" +
+	"\x0fRetainedMessage\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
+	"\apayload\x18\x02 \x01(\fR\apayload\x12!\n" +
+	"\fpayload_size\x18\x03 \x01(\x04R\vpayloadSize\x12\x10\n" +
+	"\x03qos\x18\x04 \x01(\rR\x03qos\x12\x1c\n" +
+	"\tpublisher\x18\x05 \x01(\tR\tpublisher\x12\x16\n" +
+	"\x06origin\x18\x06 \x01(\tR\x06origin\x12,\n" +
+	"\x12created_unix_nanos\x18\a \x01(\x03R\x10createdUnixNanos\x12,\n" +
+	"\x12expires_unix_nanos\x18\b \x01(\x03R\x10expiresUnixNanos\x12!\n" +
+	"\fcontent_type\x18\t \x01(\tR\vcontentType\x12+\n" +
+	"\x0fpayload_is_utf8\x18\n" +
+	" \x01(\bH\x00R\rpayloadIsUtf8\x88\x01\x01\x12%\n" +
+	"\x0eresponse_topic\x18\v \x01(\tR\rresponseTopic\x12)\n" +
+	"\x10correlation_data\x18\f \x01(\fR\x0fcorrelationData\x12Q\n" +
+	"\x0fuser_properties\x18\r \x03(\v2(.gatehouse.admin.v1.RetainedUserPropertyR\x0euserPropertiesB\x12\n" +
+	"\x10_payload_is_utf8\">\n" +
+	"\x14RetainedUserProperty\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\x80\x01\n" +
+	"\x13ListRetainedRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x16\n" +
+	"\x06cursor\x18\x02 \x01(\tR\x06cursor\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\x12#\n" +
+	"\rpayload_bytes\x18\x04 \x01(\rR\fpayloadBytes\"x\n" +
+	"\x14ListRetainedResponse\x12?\n" +
+	"\bmessages\x18\x01 \x03(\v2#.gatehouse.admin.v1.RetainedMessageR\bmessages\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\"*\n" +
+	"\x12GetRetainedRequest\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\"T\n" +
+	"\x13GetRetainedResponse\x12=\n" +
+	"\amessage\x18\x01 \x01(\v2#.gatehouse.admin.v1.RetainedMessageR\amessage\"A\n" +
+	"\x15DeleteRetainedRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x10\n" +
+	"\x03all\x18\x02 \x01(\bR\x03all\"2\n" +
+	"\x16DeleteRetainedResponse\x12\x18\n" +
+	"\adeleted\x18\x01 \x01(\x04R\adeleted\"N\n" +
 	"\x0eMigrateRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\tR\x02to\x12\x18\n" +
@@ -172,9 +740,12 @@ const file_gatehouse_admin_v1_retained_proto_rawDesc = "" +
 	"\x06copied\x18\x01 \x01(\x04R\x06copied\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1c\n" +
-	"\tconfigure\x18\x04 \x01(\tR\tconfigure2g\n" +
+	"\tconfigure\x18\x04 \x01(\tR\tconfigure2\x93\x03\n" +
 	"\x0fRetainedService\x12T\n" +
-	"\aMigrate\x12\".gatehouse.admin.v1.MigrateRequest\x1a#.gatehouse.admin.v1.MigrateResponse0\x01BFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
+	"\aMigrate\x12\".gatehouse.admin.v1.MigrateRequest\x1a#.gatehouse.admin.v1.MigrateResponse0\x01\x12a\n" +
+	"\fListRetained\x12'.gatehouse.admin.v1.ListRetainedRequest\x1a(.gatehouse.admin.v1.ListRetainedResponse\x12^\n" +
+	"\vGetRetained\x12&.gatehouse.admin.v1.GetRetainedRequest\x1a'.gatehouse.admin.v1.GetRetainedResponse\x12g\n" +
+	"\x0eDeleteRetained\x12).gatehouse.admin.v1.DeleteRetainedRequest\x1a*.gatehouse.admin.v1.DeleteRetainedResponseBFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_gatehouse_admin_v1_retained_proto_rawDescOnce sync.Once
@@ -188,19 +759,36 @@ func file_gatehouse_admin_v1_retained_proto_rawDescGZIP() []byte {
 	return file_gatehouse_admin_v1_retained_proto_rawDescData
 }
 
-var file_gatehouse_admin_v1_retained_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_gatehouse_admin_v1_retained_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_gatehouse_admin_v1_retained_proto_goTypes = []any{
-	(*MigrateRequest)(nil),  // 0: gatehouse.admin.v1.MigrateRequest
-	(*MigrateResponse)(nil), // 1: gatehouse.admin.v1.MigrateResponse
+	(*RetainedMessage)(nil),        // 0: gatehouse.admin.v1.RetainedMessage
+	(*RetainedUserProperty)(nil),   // 1: gatehouse.admin.v1.RetainedUserProperty
+	(*ListRetainedRequest)(nil),    // 2: gatehouse.admin.v1.ListRetainedRequest
+	(*ListRetainedResponse)(nil),   // 3: gatehouse.admin.v1.ListRetainedResponse
+	(*GetRetainedRequest)(nil),     // 4: gatehouse.admin.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil),    // 5: gatehouse.admin.v1.GetRetainedResponse
+	(*DeleteRetainedRequest)(nil),  // 6: gatehouse.admin.v1.DeleteRetainedRequest
+	(*DeleteRetainedResponse)(nil), // 7: gatehouse.admin.v1.DeleteRetainedResponse
+	(*MigrateRequest)(nil),         // 8: gatehouse.admin.v1.MigrateRequest
+	(*MigrateResponse)(nil),        // 9: gatehouse.admin.v1.MigrateResponse
 }
 var file_gatehouse_admin_v1_retained_proto_depIdxs = []int32{
-	0, // 0: gatehouse.admin.v1.RetainedService.Migrate:input_type -> gatehouse.admin.v1.MigrateRequest
-	1, // 1: gatehouse.admin.v1.RetainedService.Migrate:output_type -> gatehouse.admin.v1.MigrateResponse
-	1, // [1:2] is the sub-list for method output_type
-	0, // [0:1] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: gatehouse.admin.v1.RetainedMessage.user_properties:type_name -> gatehouse.admin.v1.RetainedUserProperty
+	0, // 1: gatehouse.admin.v1.ListRetainedResponse.messages:type_name -> gatehouse.admin.v1.RetainedMessage
+	0, // 2: gatehouse.admin.v1.GetRetainedResponse.message:type_name -> gatehouse.admin.v1.RetainedMessage
+	8, // 3: gatehouse.admin.v1.RetainedService.Migrate:input_type -> gatehouse.admin.v1.MigrateRequest
+	2, // 4: gatehouse.admin.v1.RetainedService.ListRetained:input_type -> gatehouse.admin.v1.ListRetainedRequest
+	4, // 5: gatehouse.admin.v1.RetainedService.GetRetained:input_type -> gatehouse.admin.v1.GetRetainedRequest
+	6, // 6: gatehouse.admin.v1.RetainedService.DeleteRetained:input_type -> gatehouse.admin.v1.DeleteRetainedRequest
+	9, // 7: gatehouse.admin.v1.RetainedService.Migrate:output_type -> gatehouse.admin.v1.MigrateResponse
+	3, // 8: gatehouse.admin.v1.RetainedService.ListRetained:output_type -> gatehouse.admin.v1.ListRetainedResponse
+	5, // 9: gatehouse.admin.v1.RetainedService.GetRetained:output_type -> gatehouse.admin.v1.GetRetainedResponse
+	7, // 10: gatehouse.admin.v1.RetainedService.DeleteRetained:output_type -> gatehouse.admin.v1.DeleteRetainedResponse
+	7, // [7:11] is the sub-list for method output_type
+	3, // [3:7] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_retained_proto_init() }
@@ -208,13 +796,14 @@ func file_gatehouse_admin_v1_retained_proto_init() {
 	if File_gatehouse_admin_v1_retained_proto != nil {
 		return
 	}
+	file_gatehouse_admin_v1_retained_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_retained_proto_rawDesc), len(file_gatehouse_admin_v1_retained_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

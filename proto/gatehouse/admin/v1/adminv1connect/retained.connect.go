@@ -35,6 +35,15 @@ const (
 const (
 	// RetainedServiceMigrateProcedure is the fully-qualified name of the RetainedService's Migrate RPC.
 	RetainedServiceMigrateProcedure = "/gatehouse.admin.v1.RetainedService/Migrate"
+	// RetainedServiceListRetainedProcedure is the fully-qualified name of the RetainedService's
+	// ListRetained RPC.
+	RetainedServiceListRetainedProcedure = "/gatehouse.admin.v1.RetainedService/ListRetained"
+	// RetainedServiceGetRetainedProcedure is the fully-qualified name of the RetainedService's
+	// GetRetained RPC.
+	RetainedServiceGetRetainedProcedure = "/gatehouse.admin.v1.RetainedService/GetRetained"
+	// RetainedServiceDeleteRetainedProcedure is the fully-qualified name of the RetainedService's
+	// DeleteRetained RPC.
+	RetainedServiceDeleteRetainedProcedure = "/gatehouse.admin.v1.RetainedService/DeleteRetained"
 )
 
 // RetainedServiceClient is a client for the gatehouse.admin.v1.RetainedService service.
@@ -44,6 +53,14 @@ type RetainedServiceClient interface {
 	// the revision at which the new store took over. An error means that the old
 	// store is still in use and has everything; it says why.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest]) (*connect.ServerStreamForClient[v1.MigrateResponse], error)
+	// ListRetained lists retained messages by filter and page, in order of topic.
+	// $SYS is not among them.
+	ListRetained(context.Context, *connect.Request[v1.ListRetainedRequest]) (*connect.Response[v1.ListRetainedResponse], error)
+	// GetRetained returns the retained message of one topic. None is NOT_FOUND.
+	GetRetained(context.Context, *connect.Request[v1.GetRetainedRequest]) (*connect.Response[v1.GetRetainedResponse], error)
+	// DeleteRetained removes the retained message of a topic, all that match a
+	// filter, or all. It answers when the store has followed.
+	DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error)
 }
 
 // NewRetainedServiceClient constructs a client for the gatehouse.admin.v1.RetainedService service.
@@ -63,17 +80,53 @@ func NewRetainedServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(retainedServiceMethods.ByName("Migrate")),
 			connect.WithClientOptions(opts...),
 		),
+		listRetained: connect.NewClient[v1.ListRetainedRequest, v1.ListRetainedResponse](
+			httpClient,
+			baseURL+RetainedServiceListRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("ListRetained")),
+			connect.WithClientOptions(opts...),
+		),
+		getRetained: connect.NewClient[v1.GetRetainedRequest, v1.GetRetainedResponse](
+			httpClient,
+			baseURL+RetainedServiceGetRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("GetRetained")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteRetained: connect.NewClient[v1.DeleteRetainedRequest, v1.DeleteRetainedResponse](
+			httpClient,
+			baseURL+RetainedServiceDeleteRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("DeleteRetained")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // retainedServiceClient implements RetainedServiceClient.
 type retainedServiceClient struct {
-	migrate *connect.Client[v1.MigrateRequest, v1.MigrateResponse]
+	migrate        *connect.Client[v1.MigrateRequest, v1.MigrateResponse]
+	listRetained   *connect.Client[v1.ListRetainedRequest, v1.ListRetainedResponse]
+	getRetained    *connect.Client[v1.GetRetainedRequest, v1.GetRetainedResponse]
+	deleteRetained *connect.Client[v1.DeleteRetainedRequest, v1.DeleteRetainedResponse]
 }
 
 // Migrate calls gatehouse.admin.v1.RetainedService.Migrate.
 func (c *retainedServiceClient) Migrate(ctx context.Context, req *connect.Request[v1.MigrateRequest]) (*connect.ServerStreamForClient[v1.MigrateResponse], error) {
 	return c.migrate.CallServerStream(ctx, req)
+}
+
+// ListRetained calls gatehouse.admin.v1.RetainedService.ListRetained.
+func (c *retainedServiceClient) ListRetained(ctx context.Context, req *connect.Request[v1.ListRetainedRequest]) (*connect.Response[v1.ListRetainedResponse], error) {
+	return c.listRetained.CallUnary(ctx, req)
+}
+
+// GetRetained calls gatehouse.admin.v1.RetainedService.GetRetained.
+func (c *retainedServiceClient) GetRetained(ctx context.Context, req *connect.Request[v1.GetRetainedRequest]) (*connect.Response[v1.GetRetainedResponse], error) {
+	return c.getRetained.CallUnary(ctx, req)
+}
+
+// DeleteRetained calls gatehouse.admin.v1.RetainedService.DeleteRetained.
+func (c *retainedServiceClient) DeleteRetained(ctx context.Context, req *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error) {
+	return c.deleteRetained.CallUnary(ctx, req)
 }
 
 // RetainedServiceHandler is an implementation of the gatehouse.admin.v1.RetainedService service.
@@ -83,6 +136,14 @@ type RetainedServiceHandler interface {
 	// the revision at which the new store took over. An error means that the old
 	// store is still in use and has everything; it says why.
 	Migrate(context.Context, *connect.Request[v1.MigrateRequest], *connect.ServerStream[v1.MigrateResponse]) error
+	// ListRetained lists retained messages by filter and page, in order of topic.
+	// $SYS is not among them.
+	ListRetained(context.Context, *connect.Request[v1.ListRetainedRequest]) (*connect.Response[v1.ListRetainedResponse], error)
+	// GetRetained returns the retained message of one topic. None is NOT_FOUND.
+	GetRetained(context.Context, *connect.Request[v1.GetRetainedRequest]) (*connect.Response[v1.GetRetainedResponse], error)
+	// DeleteRetained removes the retained message of a topic, all that match a
+	// filter, or all. It answers when the store has followed.
+	DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error)
 }
 
 // NewRetainedServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -98,10 +159,34 @@ func NewRetainedServiceHandler(svc RetainedServiceHandler, opts ...connect.Handl
 		connect.WithSchema(retainedServiceMethods.ByName("Migrate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	retainedServiceListRetainedHandler := connect.NewUnaryHandler(
+		RetainedServiceListRetainedProcedure,
+		svc.ListRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("ListRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
+	retainedServiceGetRetainedHandler := connect.NewUnaryHandler(
+		RetainedServiceGetRetainedProcedure,
+		svc.GetRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("GetRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
+	retainedServiceDeleteRetainedHandler := connect.NewUnaryHandler(
+		RetainedServiceDeleteRetainedProcedure,
+		svc.DeleteRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("DeleteRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gatehouse.admin.v1.RetainedService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RetainedServiceMigrateProcedure:
 			retainedServiceMigrateHandler.ServeHTTP(w, r)
+		case RetainedServiceListRetainedProcedure:
+			retainedServiceListRetainedHandler.ServeHTTP(w, r)
+		case RetainedServiceGetRetainedProcedure:
+			retainedServiceGetRetainedHandler.ServeHTTP(w, r)
+		case RetainedServiceDeleteRetainedProcedure:
+			retainedServiceDeleteRetainedHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -113,4 +198,16 @@ type UnimplementedRetainedServiceHandler struct{}
 
 func (UnimplementedRetainedServiceHandler) Migrate(context.Context, *connect.Request[v1.MigrateRequest], *connect.ServerStream[v1.MigrateResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.Migrate is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) ListRetained(context.Context, *connect.Request[v1.ListRetainedRequest]) (*connect.Response[v1.ListRetainedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.ListRetained is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) GetRetained(context.Context, *connect.Request[v1.GetRetainedRequest]) (*connect.Response[v1.GetRetainedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.GetRetained is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.DeleteRetained is not implemented"))
 }
