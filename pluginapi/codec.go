@@ -19,6 +19,16 @@ func (c frameCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.CodecV2.Unmarshal(data, v)
 	}
-	f.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+	f.buffer = data.MaterializeToBuffer(framePool)
 	return nil
 }
+
+// framePool has buffers of the sizes that frames have. That of gRPC goes from
+// 32 KiB to 1 MiB, and clears all of what it gives out.
+var framePool = func() mem.BufferPool {
+	pool, err := mem.NewBinaryTieredBufferPool(11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+	if err != nil {
+		panic(err) // the sizes themselves are wrong
+	}
+	return pool
+}()

@@ -36,11 +36,21 @@ func (c wireCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	if !ok {
 		return c.standard.Unmarshal(data, v)
 	}
-	buf := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	buf := data.MaterializeToBuffer(framePool)
 	defer buf.Free()
 	in.err = in.into.read(buf.ReadOnlyData())
 	return nil
 }
+
+// framePool has buffers of the sizes that frames have. That of gRPC goes from
+// 32 KiB to 1 MiB, and clears all of what it gives out.
+var framePool = func() mem.BufferPool {
+	pool, err := mem.NewBinaryTieredBufferPool(11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+	if err != nil {
+		panic(err) // the sizes themselves are wrong
+	}
+	return pool
+}()
 
 // reader decodes a message; it must not keep b.
 type reader interface {
@@ -70,7 +80,7 @@ func (o *outgoing) alloc(n int) {
 	// gRPC does not pool buffers below its threshold, so that a small message is
 	// better off in a larger buffer.
 	const pooled = 2048
-	o.buf = mem.DefaultBufferPool().Get(max(n, pooled))
+	o.buf = framePool.Get(max(n, pooled))
 	*o.buf = (*o.buf)[:0]
 }
 
@@ -78,7 +88,7 @@ func (o *outgoing) take() (mem.BufferSlice, error) {
 	if o.buf == nil {
 		return nil, errSentTwice
 	}
-	buf := mem.NewBuffer(o.buf, mem.DefaultBufferPool())
+	buf := mem.NewBuffer(o.buf, framePool)
 	o.buf = nil
 	return mem.BufferSlice{buf}, nil
 }
