@@ -18,6 +18,10 @@ var textBuiltins = []builtin{
 		doc: "Whether a topic filter with `+` and `#` matches a topic, as the broker sees it.",
 	},
 	{
+		name: "topics_overlap", params: "a, b", fn: topicsOverlap,
+		doc: "Whether there is a topic that two filters match: `#` overlaps everything. A filter that a client subscribes to is to be held against others by this, not by comparing texts.",
+	},
+	{
 		module: "re", name: "search", params: "pattern, text", fn: reSearch(""),
 		doc: "The first place where the pattern matches: a tuple of what matched and its groups, `None` for a group that did not take part. `None` if there is no such place.",
 	},
@@ -57,6 +61,17 @@ func topicMatches(_ *call, args starlark.Tuple, kwargs []starlark.Tuple) (starla
 		return nil, err
 	}
 	return starlark.Bool(pluginapi.Match(filter, topic)), nil
+}
+
+func topicsOverlap(_ *call, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var a, b string
+	if err := starlark.UnpackArgs("topics_overlap", args, kwargs, "a", &a, "b", &b); err != nil {
+		return nil, err
+	}
+	if _, rest, ok := pluginapi.SplitShared(a); ok {
+		a = rest
+	}
+	return starlark.Bool(overlap(a, b)), nil
 }
 
 // patterns keeps what was compiled. Patterns are mostly literals in scripts;
