@@ -227,7 +227,8 @@ func (s *Source) sources() ([]file, error) {
 		if err != nil || rel == "." {
 			return err
 		}
-		foreign := strings.Contains(filepath.ToSlash(path), "/node_modules/") || strings.Contains(filepath.ToSlash(path), "/site-packages/")
+		first, _, below := strings.Cut(filepath.ToSlash(rel), "/")
+		foreign := below && (first == "node_modules" || first == "site-packages")
 		if !foreign && passedOver(e.Name()) || strings.HasPrefix(e.Name(), ".") || e.Name() == "__pycache__" {
 			if e.IsDir() {
 				return filepath.SkipDir

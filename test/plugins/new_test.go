@@ -1,11 +1,12 @@
 package plugins
 
 import (
+	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
-	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
-	"github.com/gatehouse-mqtt/gatehouse/pluginapi/plugintest"
 	"github.com/gatehouse-mqtt/gatehouse/test/internal/program"
 )
 
@@ -20,8 +21,14 @@ func begin(t *testing.T, language, kind string) string {
 	return dir
 }
 
-// What "broker plugin new" makes passes its own test, and its folder runs in a
-// broker. Those in Go are tested beside the command.
+// conforms runs the conformance kit.
+func conforms(t *testing.T, folder string) {
+	t.Helper()
+	program.Run(t, "", nil, program.Ours(t, "./cmd/broker"), "plugin", "check", folder, "--env", "PATH="+path)
+}
+
+// What "broker plugin new" makes passes its own test, and keeps what the
+// contract asks of every plugin. Those in Go are tested beside the command.
 func TestNew(t *testing.T) {
 	t.Parallel()
 	python(t)
@@ -31,32 +38,73 @@ func TestNew(t *testing.T) {
 				t.Parallel()
 				dir := begin(t, language, kind)
 				program.Run(t, dir, nil, program.Need(t, "make", "make"), "test", "build", "PYTHON="+python(t))
-				s := start(t, filepath.Join(dir, "build", "my-"+kind), "")
-				st := s.await("ready", (*status).ready)
-				if st.Version != "0.1.0" {
-					t.Errorf("it is %+v", st)
-				}
-				s.ends()
+				conforms(t, filepath.Join(dir, "build", "my-"+kind))
 			})
 		}
 	}
 }
 
-// The stores keep what every store has to keep.
-func TestNewStores(t *testing.T) {
+// The examples keep it too.
+func TestExamplesConform(t *testing.T) {
 	t.Parallel()
-	for language, argv := range map[string][]string{
-		"python": {python(t), "-B", "main.py"},
-		"node":   {program.Need(t, "node", "nodejs"), "main.js"},
+	python(t)
+	conforms(t, example(t, "python-validator"))
+	conforms(t, nodeExample(t))
+}
+
+// With "broker plugin dev" beside a running broker: each language's own words
+// for a mistake, and each save taken over.
+func TestDev(t *testing.T) {
+	t.Parallel()
+	python(t)
+	for _, c := range []struct {
+		language, file, from, broken, want, fixed string
+	}{
+		{
+			"python", "main.py", `"say the word"`, `"say the word`, `File "main.py", line`, `"another word"`,
+		},
+		{
+			"node", "main.js", `'say the word'`, `'say the word`, `main.js:`, `'another word'`,
+		},
 	} {
-		t.Run(language, func(t *testing.T) {
+		t.Run(c.language, func(t *testing.T) {
 			t.Parallel()
-			dir := begin(t, language, "store")
-			last := len(argv) - 1
-			run := wrap(t, append(argv[:last:last], filepath.Join(dir, argv[last]))...)
-			plugintest.TestStore(t, func(t testing.TB, data string) pluginapi.Store {
-				return plugintest.Launch(t, run, plugintest.DataDir(data), plugintest.Config(`{"sync": false}`))
-			})
+			dir := begin(t, c.language, "validator")
+			b := program.Gatehouse(t, program.Options{Config: "plugins:\n  my-validator:\n    required: false\n    env: {PATH: '" + path + "'}\n"})
+			s := &site{T: t, b: b, plugin: "my-validator"}
+			dev := program.Start(t, dir, "/usr/bin/env", "PATH="+path+":"+os.Getenv("PATH"),
+				program.Ours(t, "./cmd/broker"), "plugin", "dev", ".", "--run-dir", filepath.Join(b.Dir, "run"))
+			says := func(want string) {
+				t.Helper()
+				dev.WaitOutput(want, func(out string) bool { return strings.Contains(out, want) })
+			}
+			save := func(from, to string) {
+				t.Helper()
+				file := filepath.Join(dir, c.file)
+				text, err := os.ReadFile(file)
+				if err != nil || !strings.Contains(string(text), from) {
+					t.Fatalf("%s has no %q: %v", file, from, err)
+				}
+				if err := os.WriteFile(file, []byte(strings.Replace(string(text), from, to, 1)), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			says("my-validator 0.1.0 is ready (pid ")
+			says("Ctrl-C ends this")
+			s.expect("Bad User Name or Password", false, "mosquitto_pub", "-u", "a", "-P", "guess", "-t", "x", "-m", "1")
+			save(c.from, c.broken)
+			says(c.want)
+			says("not built, nothing was installed; my-validator 0.1.0 (pid ")
+			save(c.broken, c.fixed)
+			says("it took over from pid ")
+			save("sesame", "")
+			says("my-validator is refused: ")
+			says("/password: must not be empty")
+			s.expect("Bad User Name or Password", false, "mosquitto_pub", "-u", "a", "-P", "guess", "-t", "x", "-m", "1")
+			dev.Signal(syscall.SIGINT)
+			if _, code := dev.Wait(); code != 0 {
+				t.Errorf("Ctrl-C ends it with %d", code)
+			}
 		})
 	}
 }

@@ -295,6 +295,8 @@ class Core {
         else stream.destroy(status(grpc.status.UNIMPLEMENTED, 'store has no snapshots'));
       },
       Apply: unary((r) => {
+        const wrong = r.changes.map(store.nonsense).find(Boolean);
+        if (wrong) throw status(grpc.status.INVALID_ARGUMENT, wrong);
         const mine = last.then(() => this.hook('apply', r.changes));
         last = mine.catch(() => {});
         return mine.then((revision) => ({ revision, ...limit }));

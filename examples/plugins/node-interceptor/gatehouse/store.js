@@ -19,6 +19,14 @@ const put = 'CHANGE_OP_PUT';
 const del = 'CHANGE_OP_DELETE';
 const clear = 'CHANGE_OP_CLEAR';
 
+// nonsense is what is wrong with a change that no broker makes; '' if nothing is.
+function nonsense({ op, topic, message, revision }) {
+  if (![put, del, clear].includes(op)) return `change ${revision} has no known operation`;
+  if (op === put && !message?.topic) return `change ${revision} puts no message`;
+  if (op === del && !topic) return `change ${revision} deletes no topic`;
+  return '';
+}
+
 const partBytes = 1 << 20;
 const partRecords = 512;
 
@@ -42,4 +50,4 @@ async function* parts(items, revision) {
   yield part;
 }
 
-module.exports = { put, del, clear, parts };
+module.exports = { put, del, clear, nonsense, parts };

@@ -376,6 +376,10 @@ class _Store(store_pb2_grpc.RetainedStoreServiceServicer):
             yield part
 
     async def Apply(self, request, context):
+        for c in request.changes:
+            wrong = store.nonsense(c)
+            if wrong:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, wrong)
         async with self.core._apply:
             revision = await self.core.hook(context, "apply", request.changes)
         return store_pb2.ApplyResponse(

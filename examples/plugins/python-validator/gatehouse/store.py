@@ -24,6 +24,18 @@ PUT = store_pb2.CHANGE_OP_PUT
 DELETE = store_pb2.CHANGE_OP_DELETE
 CLEAR = store_pb2.CHANGE_OP_CLEAR
 
+
+def nonsense(change):
+    """What is wrong with a change that no broker makes; empty if nothing is."""
+    if change.op not in (PUT, DELETE, CLEAR):
+        return f"change {change.revision} has no known operation"
+    if change.op == PUT and not change.message.topic:
+        return f"change {change.revision} puts no message"
+    if change.op == DELETE and not change.topic:
+        return f"change {change.revision} deletes no topic"
+    return ""
+
+
 _PART = 1 << 20  # bytes of a part of a streamed answer
 
 
