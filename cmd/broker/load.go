@@ -68,6 +68,9 @@ func decodeYAML(text []byte, cfg *config) (err error) {
 			err = fmt.Errorf("the YAML reader failed (%v): look for a tag (!) or an anchor (&) where a list or a map belongs", r)
 		}
 	}()
+	if hasVariables(text) {
+		return decodeExpanded(text, cfg)
+	}
 	return yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(cfg)
 }
 

@@ -22,6 +22,7 @@ type command struct {
 	Retained retainedCmd `cmd:"" help:"Do something with the retained messages of a running broker."`
 	Script   scriptCmd   `cmd:"" help:"Check, test and try out scripts of the plugin script."`
 	Cert     certCmd     `cmd:"" help:"Make certificates for development and small installations."`
+	Config   configCmd   `cmd:"" help:"Help with the configuration file."`
 	Import   importCmd   `cmd:"" help:"Translate the configuration of another broker."`
 	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
