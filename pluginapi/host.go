@@ -151,6 +151,28 @@ func (h *Host) SetInterest(ctx context.Context, interest []Interest) error {
 	return err
 }
 
+// Farewell is what MQTT 5 clients are told when the broker stops.
+type Farewell struct {
+	// Code is the reason code. Success means UseAnotherServer if there is a
+	// server reference, else ServerShuttingDown.
+	Code            ReasonCode
+	Reason          string // "" means that the server shuts down
+	ServerReference string
+	UserProperties  []UserProperty
+}
+
+// StopBroker shuts the broker down, and with it this plugin. It returns when that
+// has begun. Scope stop.
+func (h *Host) StopBroker(ctx context.Context, f Farewell) error {
+	_, err := call(ctx, h, func(ctx context.Context, c pluginv1.HostServiceClient) (*pluginv1.StopBrokerResponse, error) {
+		return c.StopBroker(ctx, &pluginv1.StopBrokerRequest{
+			ReasonCode: uint32(f.Code), Reason: f.Reason, ServerReference: f.ServerReference,
+			UserProperties: userPropertiesToProto(f.UserProperties),
+		})
+	})
+	return err
+}
+
 // Clients is the part of the broker that is about connections.
 func (h *Host) Clients() HostClients { return HostClients{h} }
 

@@ -131,6 +131,10 @@ func (p *caller) call(ctx context.Context, name string, args []string) (any, err
 		return []any{s.ID, s.Protocol, s.PacketsReceived > 0, time.Since(s.Connected) < time.Hour}, err
 	case "clients.disconnect":
 		return nil, clients.Disconnect(ctx, arg(0), pluginapi.Disconnection{Reason: arg(1), UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "v"}}})
+	case "stop":
+		return nil, h.StopBroker(ctx, pluginapi.Farewell{
+			Reason: arg(0), ServerReference: arg(1), UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "v"}},
+		})
 	case "clients.reset":
 		return nil, clients.ResetStatistics(ctx, arg(0))
 	case "clients.received":

@@ -12,7 +12,7 @@ import (
 
 // hostAPI is the broker as plugins may call it. The two packages do not know
 // each other; their types for the same things are the same by field.
-func hostAPI(b *broker.Broker) *pluginhost.ServerAPI {
+func hostAPI(b *broker.Broker, stop hostStopper) *pluginhost.ServerAPI {
 	sessions := hostSessions{b.Sessions()}
 	return &pluginhost.ServerAPI{
 		Publisher:     hostPublisher{b},
@@ -25,9 +25,21 @@ func hostAPI(b *broker.Broker) *pluginhost.ServerAPI {
 		RetainedEdits: b.Retained(),
 		Shared:        b.Shared(),
 		SharedEdits:   b.Shared(),
+		Stopper:       stop,
 		NotFound:      broker.ErrUnknownClient,
 		Invalid:       broker.ErrInvalid,
 		Quota:         broker.ErrQuota,
+	}
+}
+
+// hostStopper has room for the first farewell.
+type hostStopper chan broker.Farewell
+
+// Stop implements pluginhost.Stopper.
+func (s hostStopper) Stop(f pluginhost.Farewell) {
+	select {
+	case s <- broker.Farewell(f):
+	default:
 	}
 }
 

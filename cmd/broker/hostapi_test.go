@@ -181,6 +181,21 @@ func TestHostServiceResetStatistics(t *testing.T) {
 	}
 }
 
+// A plugin stops the broker: clients are told why and where to go, and the
+// broker ends as it does by a signal.
+func TestHostServiceStop(t *testing.T) {
+	p, b := startCaller(t, "", "stop")
+	ctl, other := b.Connect("ctl"), b.Connect("other")
+	ctl.Send(&packet.Publish{ID: 9, Message: mqtt.Message{Topic: "out/stop", Payload: []byte("maintenance other.example.com:1883"), QoS: 1}})
+	other.Expect(&packet.Disconnect{
+		Code: mqtt.UseAnotherServer, Reason: "maintenance", ServerReference: "other.example.com:1883", User: []mqtt.UserProperty{{Key: "k", Value: "v"}},
+	})
+	p.wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("the broker ended with status %d", code)
+	}
+}
+
 // A running plugin changes what it is asked. It needs no scope for that.
 func TestHostServiceInterest(t *testing.T) {
 	_, b := startCaller(t, "")
@@ -222,7 +237,7 @@ func TestHostServiceScopes(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	for call, scope := range map[string]string{
-		"publish": "publish", "sessions.subscribe": "subscribe", "sessions.unsubscribe": "subscribe", "clients.disconnect": "clients.disconnect", "clients.reset": "clients.reset",
+		"publish": "publish", "sessions.subscribe": "subscribe", "sessions.unsubscribe": "subscribe", "clients.disconnect": "clients.disconnect", "clients.reset": "clients.reset", "stop": "stop",
 		"clients.revalidate": "grants", "sessions.all": "sessions.read", "sessions.get": "sessions.read", "sessions.delete": "sessions.write",
 		"sessions.clear": "sessions.write", "sessions.enqueue": "sessions.write", "sessions.deliver": "sessions.write",
 		"retained.all": "retained.read", "retained.get": "retained.read", "retained.put": "retained.write", "retained.delete": "retained.write",

@@ -123,6 +123,7 @@ type server struct {
 	access    atomic.Pointer[access]              // in force
 	bound     atomic.Pointer[pluginhost.Bindings] // what the plugins serve; nil before
 	serving   chan struct{}                       // closed when the listeners are open
+	farewells hostStopper                         // of plugins that stop the broker
 
 	adminCloses <-chan struct{} // closed when streams of the admin API are to end
 }
@@ -142,6 +143,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.inherited = inheritedSockets() // before anything is started that could inherit them again
 	s.access.Store(s.cfg.access())
 	s.serving = make(chan struct{})
+	s.farewells = make(hostStopper, 1)
 	s.hooks = hook.NewHooks(s.log)
 	bindings, err := s.startPlugins(ctx)
 	defer func() { err = errors.Join(err, s.stopPlugins()) }()
@@ -159,7 +161,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stopRetained()) }()
 	s.broker = broker.New(s.brokerOptions())
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
-	s.host.SetServerAPI(hostAPI(s.broker))
+	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
 	admin, err := s.openAdmin(ctx)
 	if err != nil {
 		return err
@@ -273,7 +275,10 @@ func (s *server) serve(ctx context.Context) error {
 	systemd.ready()
 	wg.Go(func() { systemd.watch(serving, func() { s.broker.Stats() }) })
 	var cause error
+	var farewell broker.Farewell
 	select {
+	case farewell = <-s.farewells:
+		s.log.Info("shutting down, as a plugin says", slog.String("reason", farewell.Reason))
 	case <-ctx.Done():
 		s.log.Info("shutting down")
 	case cause = <-failed:
@@ -282,7 +287,7 @@ func (s *server) serve(ctx context.Context) error {
 	systemd.stopping()
 	sctx, done := context.WithTimeout(context.Background(), stopTimeout)
 	defer done()
-	return errors.Join(cause, s.broker.Shutdown(sctx))
+	return errors.Join(cause, s.broker.ShutdownWith(sctx, farewell))
 }
 
 // listenerURLs are the addresses that are open, as clients write them.

@@ -23,6 +23,7 @@ type ServerAPI struct {
 	RetainedEdits RetainedEdits
 	Shared        Shared
 	SharedEdits   SharedEdits
+	Stopper       Stopper
 	// NotFound, Invalid and Quota are what the API's errors wrap that mean so.
 	NotFound, Invalid, Quota error
 }
@@ -40,6 +41,20 @@ type Published struct {
 	Later     bool
 	Code      mqtt.ReasonCode
 	Reason    string
+}
+
+// Stopper shuts the broker down.
+type Stopper interface {
+	// Stop begins to; it does not wait. Only the first farewell counts.
+	Stop(f Farewell)
+}
+
+// Farewell is what clients are told when the broker stops.
+type Farewell struct {
+	Code            mqtt.ReasonCode // zero means what fits best
+	Reason          string          // "" means that the server shuts down
+	ServerReference string
+	User            []mqtt.UserProperty
 }
 
 // Clients knows the connected clients.

@@ -39,6 +39,7 @@ var scopeOf = map[string]string{
 	pluginv1.HostService_GetShared_FullMethodName:             "shared.read",
 	pluginv1.HostService_PutShared_FullMethodName:             "shared.write",
 	pluginv1.HostService_UpdateGrants_FullMethodName:          "grants",
+	pluginv1.HostService_StopBroker_FullMethodName:            "stop",
 	pluginv1.HostService_UpdateInterest_FullMethodName:        "",
 }
 

@@ -3,6 +3,8 @@ package pluginhost
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"math"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -35,6 +37,23 @@ func (h *hostService) Publish(ctx context.Context, in *pluginv1.PublishRequest) 
 	return &pluginv1.PublishResponse{
 		Receivers: uint32(p.Receivers), ReasonCode: uint32(p.Code), Reason: toUTF8(p.Reason), Later: p.Later, //nolint:gosec // a count of sessions
 	}, nil
+}
+
+// StopBroker shuts the broker down.
+func (h *hostService) StopBroker(_ context.Context, in *pluginv1.StopBrokerRequest) (*pluginv1.StopBrokerResponse, error) {
+	user := userFromProto(in.GetUserProperties())
+	err := errors.Join(legalString("reason", in.GetReason()), legalString("server reference", in.GetServerReference()), legalUser(user))
+	if c := in.GetReasonCode(); c > math.MaxUint8 || c != 0 && !mqtt.ReasonCode(c).Failed() { //nolint:gosec // checked
+		err = errors.Join(err, illegal("reason code %d", c))
+	}
+	if err != nil {
+		return nil, invalid(err)
+	}
+	h.log.Info("plugin shuts the broker down", slog.String("reason", in.GetReason()))
+	h.api().Stopper.Stop(Farewell{
+		Code: mqtt.ReasonCode(in.GetReasonCode()), Reason: in.GetReason(), ServerReference: in.GetServerReference(), User: user, //nolint:gosec // checked
+	})
+	return &pluginv1.StopBrokerResponse{}, nil
 }
 
 // EnqueueMessage puts a message into one session's queue.

@@ -37,6 +37,7 @@ type Host struct {
 	shared    map[string]*pluginv1.GetSharedResponse
 	version   uint64
 	denied    []string // methods
+	stopped   *pluginapi.Farewell
 	interest  []pluginapi.Hook
 }
 
@@ -231,6 +232,24 @@ func (h *Host) DisconnectClient(_ context.Context, in *pluginv1.DisconnectClient
 		UserProperties: propertiesFromProto(in.GetUserProperties()), ConnectionID: in.GetConnectionId(), DiscardWill: !in.GetPublishWill(),
 	}
 	return &pluginv1.DisconnectClientResponse{}, nil
+}
+
+// Stopped tells how the plugin has stopped the broker, nil if it has not.
+func (h *Host) Stopped() *pluginapi.Farewell {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stopped
+}
+
+// StopBroker keeps how.
+func (h *Host) StopBroker(_ context.Context, in *pluginv1.StopBrokerRequest) (*pluginv1.StopBrokerResponse, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.stopped = &pluginapi.Farewell{
+		Code: pluginapi.ReasonCode(in.GetReasonCode()), Reason: in.GetReason(), ServerReference: in.GetServerReference(),
+		UserProperties: propertiesFromProto(in.GetUserProperties()),
+	}
+	return &pluginv1.StopBrokerResponse{}, nil
 }
 
 // ResetClientStatistics does nothing: no client has any traffic.

@@ -21,6 +21,117 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// StopBrokerRequest says what clients are told.
+type StopBrokerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Reason code of the DISCONNECT; 0 means 0x9C use another server if there is
+	// a server reference, else 0x8B server shutting down.
+	ReasonCode uint32 `protobuf:"varint,1,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	// Reason String of the DISCONNECT; empty means that the server shuts down.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Server Reference of the DISCONNECT.
+	ServerReference string `protobuf:"bytes,3,opt,name=server_reference,json=serverReference,proto3" json:"server_reference,omitempty"`
+	// User properties of the DISCONNECT.
+	UserProperties []*UserProperty `protobuf:"bytes,4,rep,name=user_properties,json=userProperties,proto3" json:"user_properties,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *StopBrokerRequest) Reset() {
+	*x = StopBrokerRequest{}
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopBrokerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopBrokerRequest) ProtoMessage() {}
+
+func (x *StopBrokerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopBrokerRequest.ProtoReflect.Descriptor instead.
+func (*StopBrokerRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *StopBrokerRequest) GetReasonCode() uint32 {
+	if x != nil {
+		return x.ReasonCode
+	}
+	return 0
+}
+
+func (x *StopBrokerRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *StopBrokerRequest) GetServerReference() string {
+	if x != nil {
+		return x.ServerReference
+	}
+	return ""
+}
+
+func (x *StopBrokerRequest) GetUserProperties() []*UserProperty {
+	if x != nil {
+		return x.UserProperties
+	}
+	return nil
+}
+
+// StopBrokerResponse comes when the broker has begun to shut down.
+type StopBrokerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopBrokerResponse) Reset() {
+	*x = StopBrokerResponse{}
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopBrokerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopBrokerResponse) ProtoMessage() {}
+
+func (x *StopBrokerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopBrokerResponse.ProtoReflect.Descriptor instead.
+func (*StopBrokerResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{1}
+}
+
 // PublishRequest is a message to publish.
 type PublishRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -35,7 +146,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[0]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -47,7 +158,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[0]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -60,7 +171,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{0}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *PublishRequest) GetMessage() *Message {
@@ -93,7 +204,7 @@ type CallToken struct {
 
 func (x *CallToken) Reset() {
 	*x = CallToken{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[1]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -105,7 +216,7 @@ func (x *CallToken) String() string {
 func (*CallToken) ProtoMessage() {}
 
 func (x *CallToken) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[1]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -118,7 +229,7 @@ func (x *CallToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallToken.ProtoReflect.Descriptor instead.
 func (*CallToken) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CallToken) GetConnectionId() uint64 {
@@ -160,7 +271,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[2]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -172,7 +283,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[2]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -185,7 +296,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PublishResponse) GetReceivers() uint32 {
@@ -231,7 +342,7 @@ type SubscribeClientRequest struct {
 
 func (x *SubscribeClientRequest) Reset() {
 	*x = SubscribeClientRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[3]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -243,7 +354,7 @@ func (x *SubscribeClientRequest) String() string {
 func (*SubscribeClientRequest) ProtoMessage() {}
 
 func (x *SubscribeClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[3]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -256,7 +367,7 @@ func (x *SubscribeClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeClientRequest.ProtoReflect.Descriptor instead.
 func (*SubscribeClientRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SubscribeClientRequest) GetClientId() string {
@@ -291,7 +402,7 @@ type SubscribeClientResponse struct {
 
 func (x *SubscribeClientResponse) Reset() {
 	*x = SubscribeClientResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[4]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -303,7 +414,7 @@ func (x *SubscribeClientResponse) String() string {
 func (*SubscribeClientResponse) ProtoMessage() {}
 
 func (x *SubscribeClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[4]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -316,7 +427,7 @@ func (x *SubscribeClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscribeClientResponse.ProtoReflect.Descriptor instead.
 func (*SubscribeClientResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SubscribeClientResponse) GetReasonCodes() []uint32 {
@@ -341,7 +452,7 @@ type UnsubscribeClientRequest struct {
 
 func (x *UnsubscribeClientRequest) Reset() {
 	*x = UnsubscribeClientRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[5]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +464,7 @@ func (x *UnsubscribeClientRequest) String() string {
 func (*UnsubscribeClientRequest) ProtoMessage() {}
 
 func (x *UnsubscribeClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[5]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +477,7 @@ func (x *UnsubscribeClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeClientRequest.ProtoReflect.Descriptor instead.
 func (*UnsubscribeClientRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UnsubscribeClientRequest) GetClientId() string {
@@ -401,7 +512,7 @@ type UnsubscribeClientResponse struct {
 
 func (x *UnsubscribeClientResponse) Reset() {
 	*x = UnsubscribeClientResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[6]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -413,7 +524,7 @@ func (x *UnsubscribeClientResponse) String() string {
 func (*UnsubscribeClientResponse) ProtoMessage() {}
 
 func (x *UnsubscribeClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[6]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -426,7 +537,7 @@ func (x *UnsubscribeClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnsubscribeClientResponse.ProtoReflect.Descriptor instead.
 func (*UnsubscribeClientResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UnsubscribeClientResponse) GetReasonCodes() []uint32 {
@@ -464,7 +575,7 @@ type ClientStatus struct {
 
 func (x *ClientStatus) Reset() {
 	*x = ClientStatus{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[7]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +587,7 @@ func (x *ClientStatus) String() string {
 func (*ClientStatus) ProtoMessage() {}
 
 func (x *ClientStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[7]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +600,7 @@ func (x *ClientStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientStatus.ProtoReflect.Descriptor instead.
 func (*ClientStatus) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClientStatus) GetClient() *ClientContext {
@@ -568,7 +679,7 @@ type ListClientsRequest struct {
 
 func (x *ListClientsRequest) Reset() {
 	*x = ListClientsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -580,7 +691,7 @@ func (x *ListClientsRequest) String() string {
 func (*ListClientsRequest) ProtoMessage() {}
 
 func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[8]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -593,7 +704,7 @@ func (x *ListClientsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsRequest.ProtoReflect.Descriptor instead.
 func (*ListClientsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListClientsRequest) GetCursor() string {
@@ -623,7 +734,7 @@ type ListClientsResponse struct {
 
 func (x *ListClientsResponse) Reset() {
 	*x = ListClientsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -635,7 +746,7 @@ func (x *ListClientsResponse) String() string {
 func (*ListClientsResponse) ProtoMessage() {}
 
 func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[9]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -648,7 +759,7 @@ func (x *ListClientsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClientsResponse.ProtoReflect.Descriptor instead.
 func (*ListClientsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListClientsResponse) GetClients() []*ClientStatus {
@@ -676,7 +787,7 @@ type GetClientRequest struct {
 
 func (x *GetClientRequest) Reset() {
 	*x = GetClientRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -688,7 +799,7 @@ func (x *GetClientRequest) String() string {
 func (*GetClientRequest) ProtoMessage() {}
 
 func (x *GetClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[10]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -701,7 +812,7 @@ func (x *GetClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClientRequest.ProtoReflect.Descriptor instead.
 func (*GetClientRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetClientRequest) GetClientId() string {
@@ -722,7 +833,7 @@ type GetClientResponse struct {
 
 func (x *GetClientResponse) Reset() {
 	*x = GetClientResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -734,7 +845,7 @@ func (x *GetClientResponse) String() string {
 func (*GetClientResponse) ProtoMessage() {}
 
 func (x *GetClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[11]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -747,7 +858,7 @@ func (x *GetClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClientResponse.ProtoReflect.Descriptor instead.
 func (*GetClientResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetClientResponse) GetClient() *ClientStatus {
@@ -768,7 +879,7 @@ type ResetClientStatisticsRequest struct {
 
 func (x *ResetClientStatisticsRequest) Reset() {
 	*x = ResetClientStatisticsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -780,7 +891,7 @@ func (x *ResetClientStatisticsRequest) String() string {
 func (*ResetClientStatisticsRequest) ProtoMessage() {}
 
 func (x *ResetClientStatisticsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[12]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -793,7 +904,7 @@ func (x *ResetClientStatisticsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetClientStatisticsRequest.ProtoReflect.Descriptor instead.
 func (*ResetClientStatisticsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ResetClientStatisticsRequest) GetClientId() string {
@@ -813,7 +924,7 @@ type ResetClientStatisticsResponse struct {
 
 func (x *ResetClientStatisticsResponse) Reset() {
 	*x = ResetClientStatisticsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +936,7 @@ func (x *ResetClientStatisticsResponse) String() string {
 func (*ResetClientStatisticsResponse) ProtoMessage() {}
 
 func (x *ResetClientStatisticsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[13]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +949,7 @@ func (x *ResetClientStatisticsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResetClientStatisticsResponse.ProtoReflect.Descriptor instead.
 func (*ResetClientStatisticsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{15}
 }
 
 // DisconnectClientRequest names a client and why.
@@ -864,7 +975,7 @@ type DisconnectClientRequest struct {
 
 func (x *DisconnectClientRequest) Reset() {
 	*x = DisconnectClientRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +987,7 @@ func (x *DisconnectClientRequest) String() string {
 func (*DisconnectClientRequest) ProtoMessage() {}
 
 func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[14]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +1000,7 @@ func (x *DisconnectClientRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientRequest.ProtoReflect.Descriptor instead.
 func (*DisconnectClientRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{14}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DisconnectClientRequest) GetClientId() string {
@@ -951,7 +1062,7 @@ type DisconnectClientResponse struct {
 
 func (x *DisconnectClientResponse) Reset() {
 	*x = DisconnectClientResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1074,7 @@ func (x *DisconnectClientResponse) String() string {
 func (*DisconnectClientResponse) ProtoMessage() {}
 
 func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[15]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1087,7 @@ func (x *DisconnectClientResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisconnectClientResponse.ProtoReflect.Descriptor instead.
 func (*DisconnectClientResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{15}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{17}
 }
 
 // SessionStatus describes a session.
@@ -1009,7 +1120,7 @@ type SessionStatus struct {
 
 func (x *SessionStatus) Reset() {
 	*x = SessionStatus{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1132,7 @@ func (x *SessionStatus) String() string {
 func (*SessionStatus) ProtoMessage() {}
 
 func (x *SessionStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[16]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1145,7 @@ func (x *SessionStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionStatus.ProtoReflect.Descriptor instead.
 func (*SessionStatus) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{16}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SessionStatus) GetClientId() string {
@@ -1120,7 +1231,7 @@ type ListSessionsRequest struct {
 
 func (x *ListSessionsRequest) Reset() {
 	*x = ListSessionsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1132,7 +1243,7 @@ func (x *ListSessionsRequest) String() string {
 func (*ListSessionsRequest) ProtoMessage() {}
 
 func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[17]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1145,7 +1256,7 @@ func (x *ListSessionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsRequest.ProtoReflect.Descriptor instead.
 func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{17}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListSessionsRequest) GetCursor() string {
@@ -1175,7 +1286,7 @@ type ListSessionsResponse struct {
 
 func (x *ListSessionsResponse) Reset() {
 	*x = ListSessionsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1298,7 @@ func (x *ListSessionsResponse) String() string {
 func (*ListSessionsResponse) ProtoMessage() {}
 
 func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[18]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1311,7 @@ func (x *ListSessionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSessionsResponse.ProtoReflect.Descriptor instead.
 func (*ListSessionsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{18}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListSessionsResponse) GetSessions() []*SessionStatus {
@@ -1228,7 +1339,7 @@ type GetSessionRequest struct {
 
 func (x *GetSessionRequest) Reset() {
 	*x = GetSessionRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1351,7 @@ func (x *GetSessionRequest) String() string {
 func (*GetSessionRequest) ProtoMessage() {}
 
 func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[19]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1364,7 @@ func (x *GetSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionRequest.ProtoReflect.Descriptor instead.
 func (*GetSessionRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{19}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetSessionRequest) GetClientId() string {
@@ -1274,7 +1385,7 @@ type GetSessionResponse struct {
 
 func (x *GetSessionResponse) Reset() {
 	*x = GetSessionResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1397,7 @@ func (x *GetSessionResponse) String() string {
 func (*GetSessionResponse) ProtoMessage() {}
 
 func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[20]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1410,7 @@ func (x *GetSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSessionResponse.ProtoReflect.Descriptor instead.
 func (*GetSessionResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{20}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetSessionResponse) GetSession() *SessionStatus {
@@ -1323,7 +1434,7 @@ type DeleteSessionRequest struct {
 
 func (x *DeleteSessionRequest) Reset() {
 	*x = DeleteSessionRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1335,7 +1446,7 @@ func (x *DeleteSessionRequest) String() string {
 func (*DeleteSessionRequest) ProtoMessage() {}
 
 func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[21]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1348,7 +1459,7 @@ func (x *DeleteSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSessionRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{21}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteSessionRequest) GetClientId() string {
@@ -1374,7 +1485,7 @@ type DeleteSessionResponse struct {
 
 func (x *DeleteSessionResponse) Reset() {
 	*x = DeleteSessionResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1497,7 @@ func (x *DeleteSessionResponse) String() string {
 func (*DeleteSessionResponse) ProtoMessage() {}
 
 func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[22]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1510,7 @@ func (x *DeleteSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSessionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSessionResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{22}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{24}
 }
 
 // ClearSessionQueueRequest names a session.
@@ -1413,7 +1524,7 @@ type ClearSessionQueueRequest struct {
 
 func (x *ClearSessionQueueRequest) Reset() {
 	*x = ClearSessionQueueRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1536,7 @@ func (x *ClearSessionQueueRequest) String() string {
 func (*ClearSessionQueueRequest) ProtoMessage() {}
 
 func (x *ClearSessionQueueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[23]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1549,7 @@ func (x *ClearSessionQueueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionQueueRequest.ProtoReflect.Descriptor instead.
 func (*ClearSessionQueueRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{23}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ClearSessionQueueRequest) GetClientId() string {
@@ -1459,7 +1570,7 @@ type ClearSessionQueueResponse struct {
 
 func (x *ClearSessionQueueResponse) Reset() {
 	*x = ClearSessionQueueResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1582,7 @@ func (x *ClearSessionQueueResponse) String() string {
 func (*ClearSessionQueueResponse) ProtoMessage() {}
 
 func (x *ClearSessionQueueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[24]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1595,7 @@ func (x *ClearSessionQueueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearSessionQueueResponse.ProtoReflect.Descriptor instead.
 func (*ClearSessionQueueResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{24}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ClearSessionQueueResponse) GetDropped() uint64 {
@@ -1512,7 +1623,7 @@ type EnqueueMessageRequest struct {
 
 func (x *EnqueueMessageRequest) Reset() {
 	*x = EnqueueMessageRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +1635,7 @@ func (x *EnqueueMessageRequest) String() string {
 func (*EnqueueMessageRequest) ProtoMessage() {}
 
 func (x *EnqueueMessageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[25]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +1648,7 @@ func (x *EnqueueMessageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueMessageRequest.ProtoReflect.Descriptor instead.
 func (*EnqueueMessageRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{25}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *EnqueueMessageRequest) GetClientId() string {
@@ -1590,7 +1701,7 @@ type EnqueueMessageResponse struct {
 
 func (x *EnqueueMessageResponse) Reset() {
 	*x = EnqueueMessageResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1602,7 +1713,7 @@ func (x *EnqueueMessageResponse) String() string {
 func (*EnqueueMessageResponse) ProtoMessage() {}
 
 func (x *EnqueueMessageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[26]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1615,7 +1726,7 @@ func (x *EnqueueMessageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnqueueMessageResponse.ProtoReflect.Descriptor instead.
 func (*EnqueueMessageResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{26}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *EnqueueMessageResponse) GetQueued() bool {
@@ -1675,7 +1786,7 @@ type UpdateSessionItemsRequest struct {
 
 func (x *UpdateSessionItemsRequest) Reset() {
 	*x = UpdateSessionItemsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1798,7 @@ func (x *UpdateSessionItemsRequest) String() string {
 func (*UpdateSessionItemsRequest) ProtoMessage() {}
 
 func (x *UpdateSessionItemsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[27]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1811,7 @@ func (x *UpdateSessionItemsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionItemsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateSessionItemsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{27}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *UpdateSessionItemsRequest) GetClientId() string {
@@ -1735,7 +1846,7 @@ type UpdateSessionItemsResponse struct {
 
 func (x *UpdateSessionItemsResponse) Reset() {
 	*x = UpdateSessionItemsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1858,7 @@ func (x *UpdateSessionItemsResponse) String() string {
 func (*UpdateSessionItemsResponse) ProtoMessage() {}
 
 func (x *UpdateSessionItemsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[28]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1871,7 @@ func (x *UpdateSessionItemsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateSessionItemsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateSessionItemsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{28}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *UpdateSessionItemsResponse) GetItems() map[string][]byte {
@@ -1785,7 +1896,7 @@ type ListRetainedRequest struct {
 
 func (x *ListRetainedRequest) Reset() {
 	*x = ListRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1797,7 +1908,7 @@ func (x *ListRetainedRequest) String() string {
 func (*ListRetainedRequest) ProtoMessage() {}
 
 func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[29]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1810,7 +1921,7 @@ func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedRequest.ProtoReflect.Descriptor instead.
 func (*ListRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{29}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRetainedRequest) GetFilter() string {
@@ -1847,7 +1958,7 @@ type ListRetainedResponse struct {
 
 func (x *ListRetainedResponse) Reset() {
 	*x = ListRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1859,7 +1970,7 @@ func (x *ListRetainedResponse) String() string {
 func (*ListRetainedResponse) ProtoMessage() {}
 
 func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[30]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1872,7 +1983,7 @@ func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedResponse.ProtoReflect.Descriptor instead.
 func (*ListRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{30}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRetainedResponse) GetMessages() []*Message {
@@ -1900,7 +2011,7 @@ type GetRetainedRequest struct {
 
 func (x *GetRetainedRequest) Reset() {
 	*x = GetRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1912,7 +2023,7 @@ func (x *GetRetainedRequest) String() string {
 func (*GetRetainedRequest) ProtoMessage() {}
 
 func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[31]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1925,7 +2036,7 @@ func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
 func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{31}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *GetRetainedRequest) GetTopic() string {
@@ -1946,7 +2057,7 @@ type GetRetainedResponse struct {
 
 func (x *GetRetainedResponse) Reset() {
 	*x = GetRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1958,7 +2069,7 @@ func (x *GetRetainedResponse) String() string {
 func (*GetRetainedResponse) ProtoMessage() {}
 
 func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[32]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1971,7 +2082,7 @@ func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
 func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{32}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetRetainedResponse) GetMessage() *Message {
@@ -1994,7 +2105,7 @@ type PutRetainedRequest struct {
 
 func (x *PutRetainedRequest) Reset() {
 	*x = PutRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2006,7 +2117,7 @@ func (x *PutRetainedRequest) String() string {
 func (*PutRetainedRequest) ProtoMessage() {}
 
 func (x *PutRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[33]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2019,7 +2130,7 @@ func (x *PutRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRetainedRequest.ProtoReflect.Descriptor instead.
 func (*PutRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{33}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *PutRetainedRequest) GetMessage() *Message {
@@ -2047,7 +2158,7 @@ type PutRetainedResponse struct {
 
 func (x *PutRetainedResponse) Reset() {
 	*x = PutRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2059,7 +2170,7 @@ func (x *PutRetainedResponse) String() string {
 func (*PutRetainedResponse) ProtoMessage() {}
 
 func (x *PutRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[34]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2072,7 +2183,7 @@ func (x *PutRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutRetainedResponse.ProtoReflect.Descriptor instead.
 func (*PutRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{34}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PutRetainedResponse) GetRevision() uint64 {
@@ -2095,7 +2206,7 @@ type DeleteRetainedRequest struct {
 
 func (x *DeleteRetainedRequest) Reset() {
 	*x = DeleteRetainedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2218,7 @@ func (x *DeleteRetainedRequest) String() string {
 func (*DeleteRetainedRequest) ProtoMessage() {}
 
 func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[35]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2231,7 @@ func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{35}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteRetainedRequest) GetFilter() string {
@@ -2148,7 +2259,7 @@ type DeleteRetainedResponse struct {
 
 func (x *DeleteRetainedResponse) Reset() {
 	*x = DeleteRetainedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2160,7 +2271,7 @@ func (x *DeleteRetainedResponse) String() string {
 func (*DeleteRetainedResponse) ProtoMessage() {}
 
 func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[36]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2173,7 +2284,7 @@ func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{36}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeleteRetainedResponse) GetDeleted() uint64 {
@@ -2194,7 +2305,7 @@ type GetSharedRequest struct {
 
 func (x *GetSharedRequest) Reset() {
 	*x = GetSharedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2317,7 @@ func (x *GetSharedRequest) String() string {
 func (*GetSharedRequest) ProtoMessage() {}
 
 func (x *GetSharedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[37]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2330,7 @@ func (x *GetSharedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSharedRequest.ProtoReflect.Descriptor instead.
 func (*GetSharedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{37}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetSharedRequest) GetKey() string {
@@ -2242,7 +2353,7 @@ type GetSharedResponse struct {
 
 func (x *GetSharedResponse) Reset() {
 	*x = GetSharedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2254,7 +2365,7 @@ func (x *GetSharedResponse) String() string {
 func (*GetSharedResponse) ProtoMessage() {}
 
 func (x *GetSharedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[38]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2267,7 +2378,7 @@ func (x *GetSharedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSharedResponse.ProtoReflect.Descriptor instead.
 func (*GetSharedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{38}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *GetSharedResponse) GetValue() []byte {
@@ -2299,7 +2410,7 @@ type PutSharedRequest struct {
 
 func (x *PutSharedRequest) Reset() {
 	*x = PutSharedRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2422,7 @@ func (x *PutSharedRequest) String() string {
 func (*PutSharedRequest) ProtoMessage() {}
 
 func (x *PutSharedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[39]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2435,7 @@ func (x *PutSharedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSharedRequest.ProtoReflect.Descriptor instead.
 func (*PutSharedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{39}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PutSharedRequest) GetKey() string {
@@ -2361,7 +2472,7 @@ type PutSharedResponse struct {
 
 func (x *PutSharedResponse) Reset() {
 	*x = PutSharedResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2373,7 +2484,7 @@ func (x *PutSharedResponse) String() string {
 func (*PutSharedResponse) ProtoMessage() {}
 
 func (x *PutSharedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[40]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2386,7 +2497,7 @@ func (x *PutSharedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSharedResponse.ProtoReflect.Descriptor instead.
 func (*PutSharedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{40}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *PutSharedResponse) GetWritten() bool {
@@ -2417,7 +2528,7 @@ type UpdateGrantsRequest struct {
 
 func (x *UpdateGrantsRequest) Reset() {
 	*x = UpdateGrantsRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2429,7 +2540,7 @@ func (x *UpdateGrantsRequest) String() string {
 func (*UpdateGrantsRequest) ProtoMessage() {}
 
 func (x *UpdateGrantsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[41]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2442,7 +2553,7 @@ func (x *UpdateGrantsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGrantsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateGrantsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{41}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *UpdateGrantsRequest) GetClientId() string {
@@ -2470,7 +2581,7 @@ type UpdateGrantsResponse struct {
 
 func (x *UpdateGrantsResponse) Reset() {
 	*x = UpdateGrantsResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2593,7 @@ func (x *UpdateGrantsResponse) String() string {
 func (*UpdateGrantsResponse) ProtoMessage() {}
 
 func (x *UpdateGrantsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[42]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2606,7 @@ func (x *UpdateGrantsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateGrantsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateGrantsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{42}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *UpdateGrantsResponse) GetEndedFilters() []string {
@@ -2516,7 +2627,7 @@ type UpdateInterestRequest struct {
 
 func (x *UpdateInterestRequest) Reset() {
 	*x = UpdateInterestRequest{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2528,7 +2639,7 @@ func (x *UpdateInterestRequest) String() string {
 func (*UpdateInterestRequest) ProtoMessage() {}
 
 func (x *UpdateInterestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[43]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2541,7 +2652,7 @@ func (x *UpdateInterestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateInterestRequest.ProtoReflect.Descriptor instead.
 func (*UpdateInterestRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{43}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *UpdateInterestRequest) GetInterest() []*HookInterest {
@@ -2560,7 +2671,7 @@ type UpdateInterestResponse struct {
 
 func (x *UpdateInterestResponse) Reset() {
 	*x = UpdateInterestResponse{}
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2683,7 @@ func (x *UpdateInterestResponse) String() string {
 func (*UpdateInterestResponse) ProtoMessage() {}
 
 func (x *UpdateInterestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[44]
+	mi := &file_gatehouse_plugin_v1_host_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,14 +2696,21 @@ func (x *UpdateInterestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateInterestResponse.ProtoReflect.Descriptor instead.
 func (*UpdateInterestResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{44}
+	return file_gatehouse_plugin_v1_host_proto_rawDescGZIP(), []int{46}
 }
 
 var File_gatehouse_plugin_v1_host_proto protoreflect.FileDescriptor
 
 const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\n" +
-	"\x1egatehouse/plugin/v1/host.proto\x12\x13gatehouse.plugin.v1\x1a gatehouse/plugin/v1/client.proto\x1a!gatehouse/plugin/v1/message.proto\x1a gatehouse/plugin/v1/plugin.proto\"|\n" +
+	"\x1egatehouse/plugin/v1/host.proto\x12\x13gatehouse.plugin.v1\x1a gatehouse/plugin/v1/client.proto\x1a!gatehouse/plugin/v1/message.proto\x1a gatehouse/plugin/v1/plugin.proto\"\xc3\x01\n" +
+	"\x11StopBrokerRequest\x12\x1f\n" +
+	"\vreason_code\x18\x01 \x01(\rR\n" +
+	"reasonCode\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12)\n" +
+	"\x10server_reference\x18\x03 \x01(\tR\x0fserverReference\x12J\n" +
+	"\x0fuser_properties\x18\x04 \x03(\v2!.gatehouse.plugin.v1.UserPropertyR\x0euserProperties\"\x14\n" +
+	"\x12StopBrokerResponse\"|\n" +
 	"\x0ePublishRequest\x126\n" +
 	"\amessage\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.MessageR\amessage\x122\n" +
 	"\x04call\x18\x02 \x01(\v2\x1e.gatehouse.plugin.v1.CallTokenR\x04call\"V\n" +
@@ -2763,7 +2881,7 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\rended_filters\x18\x01 \x03(\tR\fendedFilters\"V\n" +
 	"\x15UpdateInterestRequest\x12=\n" +
 	"\binterest\x18\x01 \x03(\v2!.gatehouse.plugin.v1.HookInterestR\binterest\"\x18\n" +
-	"\x16UpdateInterestResponse2\x92\x11\n" +
+	"\x16UpdateInterestResponse2\xf1\x11\n" +
 	"\vHostService\x12T\n" +
 	"\aPublish\x12#.gatehouse.plugin.v1.PublishRequest\x1a$.gatehouse.plugin.v1.PublishResponse\x12l\n" +
 	"\x0fSubscribeClient\x12+.gatehouse.plugin.v1.SubscribeClientRequest\x1a,.gatehouse.plugin.v1.SubscribeClientResponse\x12r\n" +
@@ -2785,7 +2903,9 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x0eDeleteRetained\x12*.gatehouse.plugin.v1.DeleteRetainedRequest\x1a+.gatehouse.plugin.v1.DeleteRetainedResponse\x12Z\n" +
 	"\tGetShared\x12%.gatehouse.plugin.v1.GetSharedRequest\x1a&.gatehouse.plugin.v1.GetSharedResponse\x12Z\n" +
 	"\tPutShared\x12%.gatehouse.plugin.v1.PutSharedRequest\x1a&.gatehouse.plugin.v1.PutSharedResponse\x12c\n" +
-	"\fUpdateGrants\x12(.gatehouse.plugin.v1.UpdateGrantsRequest\x1a).gatehouse.plugin.v1.UpdateGrantsResponse\x12i\n" +
+	"\fUpdateGrants\x12(.gatehouse.plugin.v1.UpdateGrantsRequest\x1a).gatehouse.plugin.v1.UpdateGrantsResponse\x12]\n" +
+	"\n" +
+	"StopBroker\x12&.gatehouse.plugin.v1.StopBrokerRequest\x1a'.gatehouse.plugin.v1.StopBrokerResponse\x12i\n" +
 	"\x0eUpdateInterest\x12*.gatehouse.plugin.v1.UpdateInterestRequest\x1a+.gatehouse.plugin.v1.UpdateInterestResponseBHZFgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1;pluginv1b\x06proto3"
 
 var (
@@ -2800,133 +2920,138 @@ func file_gatehouse_plugin_v1_host_proto_rawDescGZIP() []byte {
 	return file_gatehouse_plugin_v1_host_proto_rawDescData
 }
 
-var file_gatehouse_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_gatehouse_plugin_v1_host_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_gatehouse_plugin_v1_host_proto_goTypes = []any{
-	(*PublishRequest)(nil),                // 0: gatehouse.plugin.v1.PublishRequest
-	(*CallToken)(nil),                     // 1: gatehouse.plugin.v1.CallToken
-	(*PublishResponse)(nil),               // 2: gatehouse.plugin.v1.PublishResponse
-	(*SubscribeClientRequest)(nil),        // 3: gatehouse.plugin.v1.SubscribeClientRequest
-	(*SubscribeClientResponse)(nil),       // 4: gatehouse.plugin.v1.SubscribeClientResponse
-	(*UnsubscribeClientRequest)(nil),      // 5: gatehouse.plugin.v1.UnsubscribeClientRequest
-	(*UnsubscribeClientResponse)(nil),     // 6: gatehouse.plugin.v1.UnsubscribeClientResponse
-	(*ClientStatus)(nil),                  // 7: gatehouse.plugin.v1.ClientStatus
-	(*ListClientsRequest)(nil),            // 8: gatehouse.plugin.v1.ListClientsRequest
-	(*ListClientsResponse)(nil),           // 9: gatehouse.plugin.v1.ListClientsResponse
-	(*GetClientRequest)(nil),              // 10: gatehouse.plugin.v1.GetClientRequest
-	(*GetClientResponse)(nil),             // 11: gatehouse.plugin.v1.GetClientResponse
-	(*ResetClientStatisticsRequest)(nil),  // 12: gatehouse.plugin.v1.ResetClientStatisticsRequest
-	(*ResetClientStatisticsResponse)(nil), // 13: gatehouse.plugin.v1.ResetClientStatisticsResponse
-	(*DisconnectClientRequest)(nil),       // 14: gatehouse.plugin.v1.DisconnectClientRequest
-	(*DisconnectClientResponse)(nil),      // 15: gatehouse.plugin.v1.DisconnectClientResponse
-	(*SessionStatus)(nil),                 // 16: gatehouse.plugin.v1.SessionStatus
-	(*ListSessionsRequest)(nil),           // 17: gatehouse.plugin.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),          // 18: gatehouse.plugin.v1.ListSessionsResponse
-	(*GetSessionRequest)(nil),             // 19: gatehouse.plugin.v1.GetSessionRequest
-	(*GetSessionResponse)(nil),            // 20: gatehouse.plugin.v1.GetSessionResponse
-	(*DeleteSessionRequest)(nil),          // 21: gatehouse.plugin.v1.DeleteSessionRequest
-	(*DeleteSessionResponse)(nil),         // 22: gatehouse.plugin.v1.DeleteSessionResponse
-	(*ClearSessionQueueRequest)(nil),      // 23: gatehouse.plugin.v1.ClearSessionQueueRequest
-	(*ClearSessionQueueResponse)(nil),     // 24: gatehouse.plugin.v1.ClearSessionQueueResponse
-	(*EnqueueMessageRequest)(nil),         // 25: gatehouse.plugin.v1.EnqueueMessageRequest
-	(*EnqueueMessageResponse)(nil),        // 26: gatehouse.plugin.v1.EnqueueMessageResponse
-	(*UpdateSessionItemsRequest)(nil),     // 27: gatehouse.plugin.v1.UpdateSessionItemsRequest
-	(*UpdateSessionItemsResponse)(nil),    // 28: gatehouse.plugin.v1.UpdateSessionItemsResponse
-	(*ListRetainedRequest)(nil),           // 29: gatehouse.plugin.v1.ListRetainedRequest
-	(*ListRetainedResponse)(nil),          // 30: gatehouse.plugin.v1.ListRetainedResponse
-	(*GetRetainedRequest)(nil),            // 31: gatehouse.plugin.v1.GetRetainedRequest
-	(*GetRetainedResponse)(nil),           // 32: gatehouse.plugin.v1.GetRetainedResponse
-	(*PutRetainedRequest)(nil),            // 33: gatehouse.plugin.v1.PutRetainedRequest
-	(*PutRetainedResponse)(nil),           // 34: gatehouse.plugin.v1.PutRetainedResponse
-	(*DeleteRetainedRequest)(nil),         // 35: gatehouse.plugin.v1.DeleteRetainedRequest
-	(*DeleteRetainedResponse)(nil),        // 36: gatehouse.plugin.v1.DeleteRetainedResponse
-	(*GetSharedRequest)(nil),              // 37: gatehouse.plugin.v1.GetSharedRequest
-	(*GetSharedResponse)(nil),             // 38: gatehouse.plugin.v1.GetSharedResponse
-	(*PutSharedRequest)(nil),              // 39: gatehouse.plugin.v1.PutSharedRequest
-	(*PutSharedResponse)(nil),             // 40: gatehouse.plugin.v1.PutSharedResponse
-	(*UpdateGrantsRequest)(nil),           // 41: gatehouse.plugin.v1.UpdateGrantsRequest
-	(*UpdateGrantsResponse)(nil),          // 42: gatehouse.plugin.v1.UpdateGrantsResponse
-	(*UpdateInterestRequest)(nil),         // 43: gatehouse.plugin.v1.UpdateInterestRequest
-	(*UpdateInterestResponse)(nil),        // 44: gatehouse.plugin.v1.UpdateInterestResponse
-	nil,                                   // 45: gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	nil,                                   // 46: gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	nil,                                   // 47: gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	(*Message)(nil),                       // 48: gatehouse.plugin.v1.Message
-	(*Subscription)(nil),                  // 49: gatehouse.plugin.v1.Subscription
-	(*ClientContext)(nil),                 // 50: gatehouse.plugin.v1.ClientContext
-	(*UserProperty)(nil),                  // 51: gatehouse.plugin.v1.UserProperty
-	(*HookInterest)(nil),                  // 52: gatehouse.plugin.v1.HookInterest
+	(*StopBrokerRequest)(nil),             // 0: gatehouse.plugin.v1.StopBrokerRequest
+	(*StopBrokerResponse)(nil),            // 1: gatehouse.plugin.v1.StopBrokerResponse
+	(*PublishRequest)(nil),                // 2: gatehouse.plugin.v1.PublishRequest
+	(*CallToken)(nil),                     // 3: gatehouse.plugin.v1.CallToken
+	(*PublishResponse)(nil),               // 4: gatehouse.plugin.v1.PublishResponse
+	(*SubscribeClientRequest)(nil),        // 5: gatehouse.plugin.v1.SubscribeClientRequest
+	(*SubscribeClientResponse)(nil),       // 6: gatehouse.plugin.v1.SubscribeClientResponse
+	(*UnsubscribeClientRequest)(nil),      // 7: gatehouse.plugin.v1.UnsubscribeClientRequest
+	(*UnsubscribeClientResponse)(nil),     // 8: gatehouse.plugin.v1.UnsubscribeClientResponse
+	(*ClientStatus)(nil),                  // 9: gatehouse.plugin.v1.ClientStatus
+	(*ListClientsRequest)(nil),            // 10: gatehouse.plugin.v1.ListClientsRequest
+	(*ListClientsResponse)(nil),           // 11: gatehouse.plugin.v1.ListClientsResponse
+	(*GetClientRequest)(nil),              // 12: gatehouse.plugin.v1.GetClientRequest
+	(*GetClientResponse)(nil),             // 13: gatehouse.plugin.v1.GetClientResponse
+	(*ResetClientStatisticsRequest)(nil),  // 14: gatehouse.plugin.v1.ResetClientStatisticsRequest
+	(*ResetClientStatisticsResponse)(nil), // 15: gatehouse.plugin.v1.ResetClientStatisticsResponse
+	(*DisconnectClientRequest)(nil),       // 16: gatehouse.plugin.v1.DisconnectClientRequest
+	(*DisconnectClientResponse)(nil),      // 17: gatehouse.plugin.v1.DisconnectClientResponse
+	(*SessionStatus)(nil),                 // 18: gatehouse.plugin.v1.SessionStatus
+	(*ListSessionsRequest)(nil),           // 19: gatehouse.plugin.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),          // 20: gatehouse.plugin.v1.ListSessionsResponse
+	(*GetSessionRequest)(nil),             // 21: gatehouse.plugin.v1.GetSessionRequest
+	(*GetSessionResponse)(nil),            // 22: gatehouse.plugin.v1.GetSessionResponse
+	(*DeleteSessionRequest)(nil),          // 23: gatehouse.plugin.v1.DeleteSessionRequest
+	(*DeleteSessionResponse)(nil),         // 24: gatehouse.plugin.v1.DeleteSessionResponse
+	(*ClearSessionQueueRequest)(nil),      // 25: gatehouse.plugin.v1.ClearSessionQueueRequest
+	(*ClearSessionQueueResponse)(nil),     // 26: gatehouse.plugin.v1.ClearSessionQueueResponse
+	(*EnqueueMessageRequest)(nil),         // 27: gatehouse.plugin.v1.EnqueueMessageRequest
+	(*EnqueueMessageResponse)(nil),        // 28: gatehouse.plugin.v1.EnqueueMessageResponse
+	(*UpdateSessionItemsRequest)(nil),     // 29: gatehouse.plugin.v1.UpdateSessionItemsRequest
+	(*UpdateSessionItemsResponse)(nil),    // 30: gatehouse.plugin.v1.UpdateSessionItemsResponse
+	(*ListRetainedRequest)(nil),           // 31: gatehouse.plugin.v1.ListRetainedRequest
+	(*ListRetainedResponse)(nil),          // 32: gatehouse.plugin.v1.ListRetainedResponse
+	(*GetRetainedRequest)(nil),            // 33: gatehouse.plugin.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil),           // 34: gatehouse.plugin.v1.GetRetainedResponse
+	(*PutRetainedRequest)(nil),            // 35: gatehouse.plugin.v1.PutRetainedRequest
+	(*PutRetainedResponse)(nil),           // 36: gatehouse.plugin.v1.PutRetainedResponse
+	(*DeleteRetainedRequest)(nil),         // 37: gatehouse.plugin.v1.DeleteRetainedRequest
+	(*DeleteRetainedResponse)(nil),        // 38: gatehouse.plugin.v1.DeleteRetainedResponse
+	(*GetSharedRequest)(nil),              // 39: gatehouse.plugin.v1.GetSharedRequest
+	(*GetSharedResponse)(nil),             // 40: gatehouse.plugin.v1.GetSharedResponse
+	(*PutSharedRequest)(nil),              // 41: gatehouse.plugin.v1.PutSharedRequest
+	(*PutSharedResponse)(nil),             // 42: gatehouse.plugin.v1.PutSharedResponse
+	(*UpdateGrantsRequest)(nil),           // 43: gatehouse.plugin.v1.UpdateGrantsRequest
+	(*UpdateGrantsResponse)(nil),          // 44: gatehouse.plugin.v1.UpdateGrantsResponse
+	(*UpdateInterestRequest)(nil),         // 45: gatehouse.plugin.v1.UpdateInterestRequest
+	(*UpdateInterestResponse)(nil),        // 46: gatehouse.plugin.v1.UpdateInterestResponse
+	nil,                                   // 47: gatehouse.plugin.v1.SessionStatus.ItemsEntry
+	nil,                                   // 48: gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	nil,                                   // 49: gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	(*UserProperty)(nil),                  // 50: gatehouse.plugin.v1.UserProperty
+	(*Message)(nil),                       // 51: gatehouse.plugin.v1.Message
+	(*Subscription)(nil),                  // 52: gatehouse.plugin.v1.Subscription
+	(*ClientContext)(nil),                 // 53: gatehouse.plugin.v1.ClientContext
+	(*HookInterest)(nil),                  // 54: gatehouse.plugin.v1.HookInterest
 }
 var file_gatehouse_plugin_v1_host_proto_depIdxs = []int32{
-	48, // 0: gatehouse.plugin.v1.PublishRequest.message:type_name -> gatehouse.plugin.v1.Message
-	1,  // 1: gatehouse.plugin.v1.PublishRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	49, // 2: gatehouse.plugin.v1.SubscribeClientRequest.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
-	1,  // 3: gatehouse.plugin.v1.SubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	1,  // 4: gatehouse.plugin.v1.UnsubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	50, // 5: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
-	7,  // 6: gatehouse.plugin.v1.ListClientsResponse.clients:type_name -> gatehouse.plugin.v1.ClientStatus
-	7,  // 7: gatehouse.plugin.v1.GetClientResponse.client:type_name -> gatehouse.plugin.v1.ClientStatus
-	51, // 8: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	49, // 9: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
-	45, // 10: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	16, // 11: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
-	16, // 12: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
-	1,  // 13: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	48, // 14: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
-	1,  // 15: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	46, // 16: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	47, // 17: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	48, // 18: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
-	48, // 19: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
-	48, // 20: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
-	1,  // 21: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	52, // 22: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
-	0,  // 23: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
-	3,  // 24: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
-	5,  // 25: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
-	8,  // 26: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
-	10, // 27: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
-	12, // 28: gatehouse.plugin.v1.HostService.ResetClientStatistics:input_type -> gatehouse.plugin.v1.ResetClientStatisticsRequest
-	14, // 29: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
-	17, // 30: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
-	19, // 31: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
-	21, // 32: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
-	23, // 33: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
-	25, // 34: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
-	27, // 35: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
-	29, // 36: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
-	31, // 37: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
-	33, // 38: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
-	35, // 39: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
-	37, // 40: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
-	39, // 41: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
-	41, // 42: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
-	43, // 43: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
-	2,  // 44: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
-	4,  // 45: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
-	6,  // 46: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
-	9,  // 47: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
-	11, // 48: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
-	13, // 49: gatehouse.plugin.v1.HostService.ResetClientStatistics:output_type -> gatehouse.plugin.v1.ResetClientStatisticsResponse
-	15, // 50: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
-	18, // 51: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
-	20, // 52: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
-	22, // 53: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
-	24, // 54: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
-	26, // 55: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
-	28, // 56: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
-	30, // 57: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
-	32, // 58: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
-	34, // 59: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
-	36, // 60: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
-	38, // 61: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
-	40, // 62: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
-	42, // 63: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
-	44, // 64: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
-	44, // [44:65] is the sub-list for method output_type
-	23, // [23:44] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	50, // 0: gatehouse.plugin.v1.StopBrokerRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	51, // 1: gatehouse.plugin.v1.PublishRequest.message:type_name -> gatehouse.plugin.v1.Message
+	3,  // 2: gatehouse.plugin.v1.PublishRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	52, // 3: gatehouse.plugin.v1.SubscribeClientRequest.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
+	3,  // 4: gatehouse.plugin.v1.SubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	3,  // 5: gatehouse.plugin.v1.UnsubscribeClientRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	53, // 6: gatehouse.plugin.v1.ClientStatus.client:type_name -> gatehouse.plugin.v1.ClientContext
+	9,  // 7: gatehouse.plugin.v1.ListClientsResponse.clients:type_name -> gatehouse.plugin.v1.ClientStatus
+	9,  // 8: gatehouse.plugin.v1.GetClientResponse.client:type_name -> gatehouse.plugin.v1.ClientStatus
+	50, // 9: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	52, // 10: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
+	47, // 11: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
+	18, // 12: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
+	18, // 13: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
+	3,  // 14: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	51, // 15: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
+	3,  // 16: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	48, // 17: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	49, // 18: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	51, // 19: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
+	51, // 20: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
+	51, // 21: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
+	3,  // 22: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	54, // 23: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
+	2,  // 24: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
+	5,  // 25: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
+	7,  // 26: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
+	10, // 27: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
+	12, // 28: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
+	14, // 29: gatehouse.plugin.v1.HostService.ResetClientStatistics:input_type -> gatehouse.plugin.v1.ResetClientStatisticsRequest
+	16, // 30: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
+	19, // 31: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
+	21, // 32: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
+	23, // 33: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
+	25, // 34: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
+	27, // 35: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
+	29, // 36: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
+	31, // 37: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
+	33, // 38: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
+	35, // 39: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
+	37, // 40: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
+	39, // 41: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
+	41, // 42: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
+	43, // 43: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
+	0,  // 44: gatehouse.plugin.v1.HostService.StopBroker:input_type -> gatehouse.plugin.v1.StopBrokerRequest
+	45, // 45: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
+	4,  // 46: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
+	6,  // 47: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
+	8,  // 48: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
+	11, // 49: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
+	13, // 50: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
+	15, // 51: gatehouse.plugin.v1.HostService.ResetClientStatistics:output_type -> gatehouse.plugin.v1.ResetClientStatisticsResponse
+	17, // 52: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
+	20, // 53: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
+	22, // 54: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
+	24, // 55: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
+	26, // 56: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
+	28, // 57: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
+	30, // 58: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
+	32, // 59: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
+	34, // 60: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
+	36, // 61: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
+	38, // 62: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
+	40, // 63: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
+	42, // 64: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
+	44, // 65: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
+	1,  // 66: gatehouse.plugin.v1.HostService.StopBroker:output_type -> gatehouse.plugin.v1.StopBrokerResponse
+	46, // 67: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
+	46, // [46:68] is the sub-list for method output_type
+	24, // [24:46] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_plugin_v1_host_proto_init() }
@@ -2937,15 +3062,15 @@ func file_gatehouse_plugin_v1_host_proto_init() {
 	file_gatehouse_plugin_v1_client_proto_init()
 	file_gatehouse_plugin_v1_message_proto_init()
 	file_gatehouse_plugin_v1_plugin_proto_init()
-	file_gatehouse_plugin_v1_host_proto_msgTypes[38].OneofWrappers = []any{}
-	file_gatehouse_plugin_v1_host_proto_msgTypes[39].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_host_proto_msgTypes[40].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_host_proto_msgTypes[41].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_plugin_v1_host_proto_rawDesc), len(file_gatehouse_plugin_v1_host_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   48,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,6 +39,7 @@ const (
 	HostService_GetShared_FullMethodName             = "/gatehouse.plugin.v1.HostService/GetShared"
 	HostService_PutShared_FullMethodName             = "/gatehouse.plugin.v1.HostService/PutShared"
 	HostService_UpdateGrants_FullMethodName          = "/gatehouse.plugin.v1.HostService/UpdateGrants"
+	HostService_StopBroker_FullMethodName            = "/gatehouse.plugin.v1.HostService/StopBroker"
 	HostService_UpdateInterest_FullMethodName        = "/gatehouse.plugin.v1.HostService/UpdateInterest"
 )
 
@@ -97,6 +98,9 @@ type HostServiceClient interface {
 	PutShared(ctx context.Context, in *PutSharedRequest, opts ...grpc.CallOption) (*PutSharedResponse, error)
 	// UpdateGrants replaces or takes away a client's grants. Scope grants.
 	UpdateGrants(ctx context.Context, in *UpdateGrantsRequest, opts ...grpc.CallOption) (*UpdateGrantsResponse, error)
+	// StopBroker shuts the broker down, and bids MQTT 5 clients farewell. Scope
+	// stop.
+	StopBroker(ctx context.Context, in *StopBrokerRequest, opts ...grpc.CallOption) (*StopBrokerResponse, error)
 	// UpdateInterest changes what the calling plugin is asked. No scope.
 	UpdateInterest(ctx context.Context, in *UpdateInterestRequest, opts ...grpc.CallOption) (*UpdateInterestResponse, error)
 }
@@ -309,6 +313,16 @@ func (c *hostServiceClient) UpdateGrants(ctx context.Context, in *UpdateGrantsRe
 	return out, nil
 }
 
+func (c *hostServiceClient) StopBroker(ctx context.Context, in *StopBrokerRequest, opts ...grpc.CallOption) (*StopBrokerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StopBrokerResponse)
+	err := c.cc.Invoke(ctx, HostService_StopBroker_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *hostServiceClient) UpdateInterest(ctx context.Context, in *UpdateInterestRequest, opts ...grpc.CallOption) (*UpdateInterestResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(UpdateInterestResponse)
@@ -374,6 +388,9 @@ type HostServiceServer interface {
 	PutShared(context.Context, *PutSharedRequest) (*PutSharedResponse, error)
 	// UpdateGrants replaces or takes away a client's grants. Scope grants.
 	UpdateGrants(context.Context, *UpdateGrantsRequest) (*UpdateGrantsResponse, error)
+	// StopBroker shuts the broker down, and bids MQTT 5 clients farewell. Scope
+	// stop.
+	StopBroker(context.Context, *StopBrokerRequest) (*StopBrokerResponse, error)
 	// UpdateInterest changes what the calling plugin is asked. No scope.
 	UpdateInterest(context.Context, *UpdateInterestRequest) (*UpdateInterestResponse, error)
 	mustEmbedUnimplementedHostServiceServer()
@@ -445,6 +462,9 @@ func (UnimplementedHostServiceServer) PutShared(context.Context, *PutSharedReque
 }
 func (UnimplementedHostServiceServer) UpdateGrants(context.Context, *UpdateGrantsRequest) (*UpdateGrantsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateGrants not implemented")
+}
+func (UnimplementedHostServiceServer) StopBroker(context.Context, *StopBrokerRequest) (*StopBrokerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StopBroker not implemented")
 }
 func (UnimplementedHostServiceServer) UpdateInterest(context.Context, *UpdateInterestRequest) (*UpdateInterestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method UpdateInterest not implemented")
@@ -830,6 +850,24 @@ func _HostService_UpdateGrants_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _HostService_StopBroker_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StopBrokerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HostServiceServer).StopBroker(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HostService_StopBroker_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HostServiceServer).StopBroker(ctx, req.(*StopBrokerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _HostService_UpdateInterest_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(UpdateInterestRequest)
 	if err := dec(in); err != nil {
@@ -934,6 +972,10 @@ var HostService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "UpdateGrants",
 			Handler:    _HostService_UpdateGrants_Handler,
+		},
+		{
+			MethodName: "StopBroker",
+			Handler:    _HostService_StopBroker_Handler,
 		},
 		{
 			MethodName: "UpdateInterest",

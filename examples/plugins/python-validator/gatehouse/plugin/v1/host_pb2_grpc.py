@@ -118,6 +118,11 @@ class HostServiceStub(object):
                 request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsRequest.SerializeToString,
                 response_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsResponse.FromString,
                 )
+        self.StopBroker = channel.unary_unary(
+                '/gatehouse.plugin.v1.HostService/StopBroker',
+                request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerRequest.SerializeToString,
+                response_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerResponse.FromString,
+                )
         self.UpdateInterest = channel.unary_unary(
                 '/gatehouse.plugin.v1.HostService/UpdateInterest',
                 request_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateInterestRequest.SerializeToString,
@@ -278,6 +283,14 @@ class HostServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StopBroker(self, request, context):
+        """StopBroker shuts the broker down, and bids MQTT 5 clients farewell. Scope
+        stop.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UpdateInterest(self, request, context):
         """UpdateInterest changes what the calling plugin is asked. No scope.
         """
@@ -387,6 +400,11 @@ def add_HostServiceServicer_to_server(servicer, server):
                     servicer.UpdateGrants,
                     request_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsRequest.FromString,
                     response_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsResponse.SerializeToString,
+            ),
+            'StopBroker': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopBroker,
+                    request_deserializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerRequest.FromString,
+                    response_serializer=gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerResponse.SerializeToString,
             ),
             'UpdateInterest': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateInterest,
@@ -744,6 +762,23 @@ class HostService(object):
         return grpc.experimental.unary_unary(request, target, '/gatehouse.plugin.v1.HostService/UpdateGrants',
             gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsRequest.SerializeToString,
             gatehouse_dot_plugin_dot_v1_dot_host__pb2.UpdateGrantsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def StopBroker(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/gatehouse.plugin.v1.HostService/StopBroker',
+            gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerRequest.SerializeToString,
+            gatehouse_dot_plugin_dot_v1_dot_host__pb2.StopBrokerResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
