@@ -81,7 +81,7 @@ func (s *settings) compare(ctx context.Context) error {
 				continue
 			}
 			for _, b := range brokers {
-				if b.Name == "null" && !sc.null || b.Name == "gatehouse+authfile" && sc.name != "connect" {
+				if !sc.takes(b.Name) {
 					continue
 				}
 				values, err := s.measure(ctx, b, sc, core)
@@ -136,7 +136,9 @@ func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 			return p.Gatehouse("gatehouse+authfile", config, map[string]string{"users.yaml": peer.Users()},
 				peer.Plugin{Package: "./plugins/authfile", Config: "{file: $DIR/users.yaml}"})
 		}},
+		{"gatehouse+tls", func() (peer.Broker, error) { return p.GatehouseTLS("gatehouse+tls", config) }},
 		{"mosquitto", p.Mosquitto},
+		{"mosquitto+tls", p.MosquittoTLS},
 		{"mochi", p.Mochi},
 		{"nats", p.NATS},
 	}

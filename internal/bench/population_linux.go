@@ -24,6 +24,7 @@ func populations(smoke bool) []scenario {
 	return []scenario{
 		many("connect", "20,000 clients with a user name that connect and go, 32 at a time", false, func(s *stage) error { return s.logins(size(20_000)) }),
 		many("idle", "19,000 connections that do nothing", true, func(s *stage) error { return s.idle(size(19_000)) }),
+		many("idle-tls", "5,000 connections over TLS that do nothing", false, func(s *stage) error { return s.idleTLS(size(5_000)) }),
 		many("subscriptions", "1,000,000 exact and 100,000 wildcard subscriptions, then QoS 0 to random topics of theirs", false,
 			func(s *stage) error { return s.subscriptions(size(1_000_000), size(100_000)) }),
 		many("retained", "200,000 retained messages", false, func(s *stage) error { return s.retained(size(200_000)) }),

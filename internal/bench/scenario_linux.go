@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/internal/bench/load"
@@ -29,6 +30,18 @@ type scenario struct {
 	title   string
 	null    bool // the null broker can do it
 	measure func(p *peer.Process, measure time.Duration) ([]value, error)
+}
+
+// takes reports whether it makes sense with a broker.
+func (s *scenario) takes(broker string) bool {
+	switch broker {
+	case "null":
+		return s.null
+	case "gatehouse+authfile":
+		return s.name == "connect"
+	default:
+		return strings.HasSuffix(broker, "+tls") == (s.name == "idle-tls")
+	}
 }
 
 // scenarios returns all of them, in the order of the report.

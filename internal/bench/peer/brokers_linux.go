@@ -31,7 +31,7 @@ type Plugin struct {
 	Config  string // its configuration as YAML in one line; empty for none
 }
 
-// Who connects where a broker asks for it.
+// User and Password are of who connects where a broker asks for it.
 const User, Password = "bench", "secret"
 
 // Users is a users file of the plugin authfile for User, whose password is
@@ -44,7 +44,8 @@ func Users() string {
 }
 
 // Gatehouse is this repository's broker. config is added to its configuration;
-// in that of a plugin, $DIR is a folder in which files exist.
+// in that of a plugin, $DIR is a folder in which files exist. Where config has
+// listeners, $ADDR is where to listen.
 func (p Programs) Gatehouse(name, config string, files map[string]string, plugins ...Plugin) (Broker, error) {
 	program, err := p.build("gatehouse", "", "./cmd/broker")
 	if err != nil {
@@ -65,29 +66,56 @@ func (p Programs) Gatehouse(name, config string, files map[string]string, plugin
 		}
 	}
 	return Broker{Name: name, Command: func(dir string, addr netip.AddrPort) ([]string, error) {
-		for name, content := range files {
-			if _, err := write(dir, name, content); err != nil {
-				return nil, err
-			}
+		if err := writeAll(dir, files); err != nil {
+			return nil, err
 		}
 		file, err := write(dir, "broker.yaml", fmt.Sprintf("data_dir: %s/data\nrun_dir: %s/run\nlog: {level: warn}\n", dir, dir),
-			strings.ReplaceAll(config, "$DIR", dir))
-		return []string{program, "serve", "--config", file, "--listen", "tcp://" + addr.String()}, err
+			strings.NewReplacer("$DIR", dir, "$ADDR", addr.String()).Replace(config))
+		args := []string{program, "serve", "--config", file}
+		if !strings.Contains(config, "listeners:") {
+			args = append(args, "--listen", "tcp://"+addr.String())
+		}
+		return args, err
 	}}, nil
+}
+
+// GatehouseTLS is Gatehouse behind a TLS listener.
+func (p Programs) GatehouseTLS(name, config string) (Broker, error) {
+	certificate, key, err := Certificate()
+	if err != nil {
+		return Broker{}, err
+	}
+	config += "listeners: [{url: 'tls://$ADDR', tls: {certificates: [{certificate: $DIR/server.crt, key: $DIR/server.key}]}}]\n"
+	return p.Gatehouse(name, config, map[string]string{"server.crt": certificate, "server.key": key})
+}
+
+// MosquittoTLS is mosquitto behind a TLS listener.
+func (p Programs) MosquittoTLS() (Broker, error) {
+	certificate, key, err := Certificate()
+	if err != nil {
+		return Broker{}, err
+	}
+	return p.mosquitto("mosquitto+tls", map[string]string{"server.crt": certificate, "server.key": key},
+		"user root\ncertfile $DIR/server.crt\nkeyfile $DIR/server.key\n")
 }
 
 // Mosquitto is the mosquitto on the PATH, with its own limits on queues taken
 // away.
-func (p Programs) Mosquitto() (Broker, error) {
+func (p Programs) Mosquitto() (Broker, error) { return p.mosquitto("mosquitto", nil, "") }
+
+func (p Programs) mosquitto(name string, files map[string]string, config string) (Broker, error) {
 	program, err := exec.LookPath("mosquitto")
 	if err != nil {
 		if program, err = exec.LookPath("/usr/sbin/mosquitto"); err != nil {
 			return Broker{}, fmt.Errorf("mosquitto is not installed: %w", err)
 		}
 	}
-	return Broker{Name: "mosquitto", Command: func(dir string, addr netip.AddrPort) ([]string, error) {
+	return Broker{Name: name, Command: func(dir string, addr netip.AddrPort) ([]string, error) {
+		if err := writeAll(dir, files); err != nil {
+			return nil, err
+		}
 		file, err := write(dir, "mosquitto.conf", fmt.Sprintf("listener %d %s\n", addr.Port(), addr.Addr()),
-			"allow_anonymous true\nmax_queued_messages 0\nlog_type error\n")
+			"allow_anonymous true\nmax_queued_messages 0\nlog_type error\n", strings.ReplaceAll(config, "$DIR", dir))
 		return []string{program, "-c", file}, err
 	}}, nil
 }
@@ -124,6 +152,15 @@ func (p Programs) build(name, module, pkg string) (string, error) {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, said)
 	}
 	return out, nil
+}
+
+func writeAll(dir string, files map[string]string) error {
+	for name, content := range files {
+		if _, err := write(dir, name, content); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func write(dir, name string, parts ...string) (string, error) {
