@@ -143,6 +143,7 @@ type pluginConfig struct {
 	Attach       string            `yaml:"attach"`
 	StartTimeout duration          `yaml:"start_timeout"`
 	Probation    *duration         `yaml:"probation"`
+	DebugTimeout duration          `yaml:"debug_timeout"`
 	Config       map[string]any    `yaml:"config"`
 	Env          map[string]string `yaml:"env"`
 	Validator    policyConfig      `yaml:"validator"`

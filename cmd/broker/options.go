@@ -95,6 +95,7 @@ func (c *config) pluginConfigs() ([]pluginhost.Config, error) {
 			Name: name, Path: p.Path, Attach: p.Attach, Enabled: p.Enabled, Required: p.Required, Order: p.Order,
 			Config: text, Env: p.Env, Validator: p.Validator.policy(), Interceptor: p.Interceptor.policy(),
 			StartTimeout: time.Duration(p.StartTimeout), Scopes: p.Scopes, MayBypassAuthorization: p.MayBypass,
+			DebugTimeout: time.Duration(p.DebugTimeout),
 		}
 		if p.Probation != nil {
 			if c.Probation = time.Duration(*p.Probation); c.Probation == 0 {

@@ -2,6 +2,7 @@ package main
 
 // pluginDebugCmds are the commands of "broker plugin" that look for causes.
 type pluginDebugCmds struct {
+	Debug    pluginDebugCmd    `cmd:"" help:"Run a plugin under a headless delve, in place of the broker's own instance."`
 	Call     pluginCallCmd     `cmd:"" help:"Call a method of a running plugin."`
 	Describe pluginDescribeCmd `cmd:"" help:"Show the methods of a running plugin, or what one of them takes and answers."`
 	Trace    pluginTraceCmd    `cmd:"" help:"Print calls of plugins as they are decided: input, decision, changes and latency."`

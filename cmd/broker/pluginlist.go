@@ -217,7 +217,11 @@ func versions(p *adminv1.Plugin) string {
 		v += " (a new one starts)"
 	}
 	if p.GetStandbyPid() != 0 {
-		v = p.GetStandbyVersion() + " -> " + v + " (on trial)"
+		on := " (on trial)"
+		if p.GetAttached() {
+			on = " (the broker's own stands by)"
+		}
+		v = p.GetStandbyVersion() + " -> " + v + on
 	} else if p.GetLeavingPid() != 0 {
 		v = p.GetLeavingVersion() + " -> " + v
 	}
@@ -271,6 +275,9 @@ func breakers(p *adminv1.Plugin) string {
 // it.
 func stateOf(p *adminv1.Plugin) string {
 	state := stateName(p.GetState())
+	if p.GetAttached() {
+		state += ", attached"
+	}
 	if p.GetState() == adminv1.PluginState_PLUGIN_STATE_STOPPED && p.GetHealth() != "" {
 		state += ": " + p.GetHealth()
 	}

@@ -44,6 +44,7 @@ func pluginOf(st *pluginhost.Status) *adminv1.Plugin {
 	p.Swaps, p.Replacing, p.LeavingPid, p.LeavingVersion = st.Swaps, st.Replacing, int64(st.LeavingPID), st.LeavingVersion
 	p.StandbyPid, p.StandbyVersion, p.ProvenAtUnixNanos = int64(st.StandbyPID), st.StandbyVersion, unixNanos(st.ProvenAt)
 	p.RejectedVersion = st.RejectedVersion
+	p.Attached = st.Attached
 	if f := st.SwapFailure; f != nil {
 		p.SwapFailure, p.SwapFailureUnixNanos = f.What, unixNanos(f.Time)
 	}

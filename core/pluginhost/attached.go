@@ -69,7 +69,11 @@ func (l *launcher) attach(ctx context.Context, s *start) (worker, *Failure) {
 }
 
 func (w *attached) facts() facts {
-	return facts{instance: w.instance, socket: w.start.attach}
+	fs := facts{instance: w.instance, socket: w.start.attach}
+	if w.place.attach == "" {
+		fs.guest = w.start.attach
+	}
+	return fs
 }
 
 // expose does nothing: its address is as stable as its owner makes it.

@@ -19,6 +19,9 @@ func (h *Host) bindings(without *supervisor) Bindings {
 			continue
 		}
 		entry := s.settings()
+		if s.visited() {
+			entry.Validator, entry.Interceptor = patient(entry.Validator), patient(entry.Interceptor)
+		}
 		services, known := s.services()
 		// A plugin of which nothing is known may be the one that decides who
 		// may connect: until it is known, its policy is that of a validator.

@@ -53,6 +53,10 @@ type Config struct {
 	// StartTimeout bounds the way from the start of the process to the end of
 	// Init. Zero means 10 s.
 	StartTimeout time.Duration
+	// DebugTimeout is for how long an instance that came by attach.json, such as
+	// one under a debugger, may answer nothing before the one that the broker runs
+	// takes over again. Zero means 5 minutes.
+	DebugTimeout time.Duration
 	// Probation is for how long after a new instance took over the old one
 	// stands by, to come back if the new one shows a defect. Zero means 10 s,
 	// negative that it does not.

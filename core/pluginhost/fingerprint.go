@@ -38,12 +38,14 @@ func (v *verifier) fingerprint() fingerprint {
 
 // ownFiles covers only what the plugin is made of: a running plugin watches the
 // files that its configuration names by itself, and may well write to them.
-// What an interpreter leaves beside its scripts is not covered either.
+// What an interpreter leaves beside its scripts is not covered either, and
+// attach.json as far as it leads to somebody.
 func (v *verifier) ownFiles() fingerprint {
 	h := sha256.New()
 	switch p := v.place; {
 	case p.folder != "":
 		addTree(h, p.folder)
+		fmt.Fprintf(h, "%s\x00", v.guest())
 	case p.file != "":
 		addFile(h, p.file)
 	case p.attach != "":
@@ -82,7 +84,7 @@ func addTree(h hash.Hash, folder string) {
 	left := maxFingerprinted
 	// What can't be read adds its absence.
 	_ = filepath.WalkDir(folder, func(path string, e fs.DirEntry, _ error) error {
-		if path != folder && e != nil && (hidden(e.Name()) || foreign[e.Name()]) {
+		if path != folder && e != nil && (hidden(e.Name()) || foreign[e.Name()] || e.Name() == attachFile) {
 			if e.IsDir() {
 				return filepath.SkipDir
 			}

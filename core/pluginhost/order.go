@@ -50,7 +50,7 @@ func compare(a, b found) change {
 // plugin.
 func (f found) underPolicyOf(o found) found {
 	f.Enabled, f.Required, f.Order = o.Enabled, o.Required, o.Order
-	f.MaxFailures, f.StartTimeout, f.Probation = o.MaxFailures, o.StartTimeout, o.Probation
+	f.MaxFailures, f.StartTimeout, f.Probation, f.DebugTimeout = o.MaxFailures, o.StartTimeout, o.Probation, o.DebugTimeout
 	f.Validator, f.Interceptor, f.Observer, f.Store = o.Validator, o.Interceptor, o.Observer, o.Store
 	f.MayBypassAuthorization = o.MayBypassAuthorization
 	return f

@@ -308,6 +308,7 @@ func (r *record) read(s *Status) {
 	s.State, s.Since = r.state, r.since
 	s.Restarts, s.NextStart, s.Health = r.restarts, r.next, r.health
 	s.PID, s.Socket = r.running.pid, r.running.socket
+	s.Attached = r.running.instance != nil && r.running.pid == 0
 	for _, f := range r.failures {
 		s.Failures = append(s.Failures, *f)
 	}

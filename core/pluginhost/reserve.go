@@ -62,8 +62,9 @@ func (t *tenure) asReserve() *reserve {
 
 // standBy makes an instance, whose place a candidate has just taken, the
 // reserve. If there is one already, that stays, because it has proven itself and
-// the other has not: then it returns the other, which has to go.
-func (t *tenure) standBy(r *reserve) (goes worker) {
+// the other has not: then it returns the other, which has to go. For a guest it
+// stands by until that is gone.
+func (t *tenure) standBy(r *reserve, guest bool) (goes worker) {
 	if t.reserve != nil {
 		r.facts().instance.trial.pass()
 		goes = r.worker
@@ -71,8 +72,13 @@ func (t *tenure) standBy(r *reserve) (goes worker) {
 		t.reserve = r
 		t.slot.retire(r.facts().instance, awaited, errReplaced)
 	}
-	t.reserve.ends = time.After(t.probation())
 	fs := t.reserve.facts()
+	if guest {
+		t.reserve.ends = nil
+		t.standsBy(&fs, time.Time{})
+		return goes
+	}
+	t.reserve.ends = time.After(t.probation())
 	t.standsBy(&fs, t.now().Add(t.probation()))
 	return goes
 }
@@ -148,6 +154,10 @@ func (t *tenure) reinstate(life context.Context) bool {
 	t.listens(r.interest)
 	t.publish(life)
 	t.releaseOlder(back.instance)
+	if gone.guest != "" {
+		t.leftBy(bad, &back)
+		return true
+	}
 
 	f := *bad.autopsy()
 	f.What = fmt.Sprintf("its new version %s was rejected and the one before it is back: %s", gone.instance.init.GetVersion(), f.What)

@@ -56,6 +56,7 @@ type Status struct {
 	Path     string    // its folder, program or address
 	Services []string  // full names, as far as they are known
 	Required bool
+	Attached bool // who serves was started by somebody else
 	Order    int
 
 	Restarts  uint64    // starts after the first

@@ -137,6 +137,9 @@ func (s *supervisor) bringUp(ctx context.Context) (worker, *Failure) {
 	s.writes(c.out)
 	s.enter(Starting)
 	if c.worker, c.failure = s.launch(ctx, c.start); c.failure != nil {
+		if s.place.attach == "" {
+			s.shunned = c.verified.attach // next time without it
+		}
 		return nil, c.failure
 	}
 	if f := s.install(c); f != nil {

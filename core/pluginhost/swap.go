@@ -87,6 +87,7 @@ func (t *tenure) arrived(life, halt context.Context, c *candidate) {
 	}
 	before, dead := t.asReserve(), t.ended()
 	tried := !dead && t.triable(c)
+	guest := !dead && t.visits(c)
 	if tried {
 		c.worker.facts().instance.trial.begin()
 	}
@@ -96,8 +97,8 @@ func (t *tenure) arrived(life, halt context.Context, c *candidate) {
 	}
 	goes := before.worker
 	switch {
-	case tried:
-		goes = t.standBy(before)
+	case tried, guest:
+		goes = t.standBy(before, guest)
 	case dead:
 		goes = nil
 	default:

@@ -106,7 +106,11 @@ func (t *tenure) check(life context.Context) {
 		return
 	}
 	t.log.Warn("plugin missed a health check", slog.Int("missed", t.missed), slog.String("error", rpcError(err)))
-	if t.missed == t.timing.healthMiss {
+	fs := t.w.facts()
+	if t.missed >= t.patience(&fs) {
+		if fs.guest != "" {
+			t.shunned = fs.guest
+		}
 		in.fail(&Failure{
 			Plugin: t.Name, Kind: KindUnhealthy, Time: t.now(),
 			What: fmt.Sprintf("it missed %d health checks in a row (%s)", t.missed, rpcError(err)),

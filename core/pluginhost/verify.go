@@ -38,6 +38,9 @@ type verifier struct {
 	// A program that describes itself is asked again only after it changed.
 	described *pluginapi.Manifest
 	asOf      fingerprint
+
+	// shunned is the socket of a guest that answered nothing for too long.
+	shunned string
 }
 
 // verify reads and checks everything anew. The error says what is wrong and
@@ -99,7 +102,9 @@ func (v *verifier) verifyFolder() (*verified, error) {
 	manifest := filepath.Join(v.place.folder, manifestFile)
 	var attachErr error
 	if exists(filepath.Join(v.place.folder, attachFile)) {
-		out.attach, attachErr = v.readAttach()
+		if out.attach, attachErr = v.readAttach(); out.attach == v.shunned {
+			out.attach = ""
+		}
 	}
 	if exists(manifest) {
 		text, err := v.readFile(manifest)
@@ -227,6 +232,18 @@ func (v *verifier) readAttach() (string, error) {
 		return "", fmt.Errorf("%s: address: %w", path, err)
 	}
 	return socket, nil
+}
+
+// guest is the socket that attach.json names, if somebody is there to be attached.
+func (v *verifier) guest() string {
+	if v.place.folder == "" || !exists(filepath.Join(v.place.folder, attachFile)) {
+		return ""
+	}
+	socket, err := v.readAttach()
+	if err != nil || socket == v.shunned || !answers(socket) {
+		return ""
+	}
+	return socket
 }
 
 // answers reports whether somebody listens on a socket.

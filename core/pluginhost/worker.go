@@ -30,6 +30,9 @@ type facts struct {
 	pid      int    // 0 if somebody else runs it
 	socket   string // stable path, for people
 	program  string
+	// guest is the socket of an instance that came by attach.json, as those do
+	// that run under a debugger; "" for all others.
+	guest string
 }
 
 // start is what a launch needs to know.

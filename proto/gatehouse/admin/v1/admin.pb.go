@@ -310,7 +310,9 @@ type Plugin struct {
 	// swap_failure; empty if the latest did not.
 	RejectedVersion string `protobuf:"bytes,26,opt,name=rejected_version,json=rejectedVersion,proto3" json:"rejected_version,omitempty"`
 	// How long its calls took, by hook and outcome; only from GetPlugin.
-	Latencies     []*LatencyHistogram `protobuf:"bytes,30,rep,name=latencies,proto3" json:"latencies,omitempty"`
+	Latencies []*LatencyHistogram `protobuf:"bytes,30,rep,name=latencies,proto3" json:"latencies,omitempty"`
+	// Who serves was started by somebody else, such as a debugger.
+	Attached      bool `protobuf:"varint,31,opt,name=attached,proto3" json:"attached,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,6 +534,13 @@ func (x *Plugin) GetLatencies() []*LatencyHistogram {
 		return x.Latencies
 	}
 	return nil
+}
+
+func (x *Plugin) GetAttached() bool {
+	if x != nil {
+		return x.Attached
+	}
+	return false
 }
 
 // HookCounters count one hook of one plugin.
@@ -1145,7 +1154,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
 	"\bretained\x18\a \x01(\x04R\bretained\x12\x1d\n" +
 	"\n" +
-	"plugin_dir\x18\b \x01(\tR\tpluginDir\"\xc3\a\n" +
+	"plugin_dir\x18\b \x01(\tR\tpluginDir\"\xdf\a\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -1176,7 +1185,8 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\x0fstandby_version\x18\x18 \x01(\tR\x0estandbyVersion\x12/\n" +
 	"\x14proven_at_unix_nanos\x18\x19 \x01(\x03R\x11provenAtUnixNanos\x12)\n" +
 	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\x12B\n" +
-	"\tlatencies\x18\x1e \x03(\v2$.gatehouse.admin.v1.LatencyHistogramR\tlatencies\"\xc6\x03\n" +
+	"\tlatencies\x18\x1e \x03(\v2$.gatehouse.admin.v1.LatencyHistogramR\tlatencies\x12\x1a\n" +
+	"\battached\x18\x1f \x01(\bR\battached\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
