@@ -109,6 +109,12 @@ func (s *settings) measure(ctx context.Context, b peer.Broker, sc scenario, core
 	return sc.measure(p, s.time)
 }
 
+// rule is a script of one line about every published message.
+const rule = `
+def on_intercept_application_message(context):
+    context["accept_publish"] = context["topic"] != "forbidden"
+`
+
 // chosenBrokers builds the brokers that are wanted.
 func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
@@ -137,6 +143,10 @@ func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 				peer.Plugin{Package: "./plugins/authfile", Config: "{file: $DIR/users.yaml}"})
 		}},
 		{"gatehouse+tls", func() (peer.Broker, error) { return p.GatehouseTLS("gatehouse+tls", config) }},
+		{"gatehouse+script", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+script", config, map[string]string{"scripts/rule.star": rule},
+				peer.Plugin{Package: "./plugins/script", Config: "{folder: $DIR/scripts, limits: {time: 10s}}"})
+		}},
 		{"mosquitto", p.Mosquitto},
 		{"mosquitto+tls", p.MosquittoTLS},
 		{"mochi", p.Mochi},

@@ -165,5 +165,8 @@ func writeAll(dir string, files map[string]string) error {
 
 func write(dir, name string, parts ...string) (string, error) {
 	file := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", err
+	}
 	return file, os.WriteFile(file, []byte(strings.Join(parts, "")), 0o600)
 }
