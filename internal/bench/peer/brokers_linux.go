@@ -31,8 +31,11 @@ type Plugin struct {
 	Config  string // its configuration as YAML in one line; empty for none
 }
 
-// User and Password are of who connects where a broker asks for it.
-const User, Password = "bench", "secret"
+// User is who connects where a broker asks for it.
+const User = "bench"
+
+// Password is that of [User].
+const Password = "secret"
 
 // Users is a users file of the plugin authfile for User, whose password is
 // hashed cheaply: what is measured is the way to the plugin and back.
