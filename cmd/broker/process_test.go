@@ -27,6 +27,8 @@ const patience = 30 * time.Second
 type site struct {
 	t   testing.TB
 	dir string // short: sockets live below it
+
+	prepare func(*exec.Cmd) // nil, or what is done to the command that starts a broker
 }
 
 // newSite makes a folder with the given plugins and configuration. The
@@ -107,6 +109,9 @@ func (s *site) launch(args ...string) (p *proc, stdout io.Reader) {
 	exe := s.link("bin/broker")
 	cmd := exec.Command(exe, append([]string{"serve", "--config", "gatehouse.yaml"}, args...)...)
 	cmd.Dir = s.dir
+	if s.prepare != nil {
+		s.prepare(cmd)
+	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		s.t.Fatal(err)

@@ -51,6 +51,7 @@ type conn struct {
 	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only
 	parks   bool      // it can be waited for without a buffer; reader only
+	brittle bool      // a write that a deadline ends is the last one
 
 	inHand hook.InHand // what the reader asks hooks about
 
@@ -84,6 +85,9 @@ func newConn(b *Broker, nc net.Conn, l listener.Listener, from *place) *conn {
 	c := &conn{
 		b: b, nc: nc, l: l, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
 		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
+	}
+	if d := listener.Describe(nc); d != nil {
+		c.brittle = d.TLS != nil
 	}
 	c.w.init(c)
 	return c

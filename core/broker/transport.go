@@ -12,6 +12,20 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
+// brittlePiece is how much is written at once to a connection that does not
+// survive a deadline.
+const brittlePiece = 64 << 10
+
+// piece is what is written of buf within one deadline. TLS can't go on behind a
+// write that one has cut, so that a client over TLS has to take so much in that
+// time, where others only have to take something.
+func (c *conn) piece(buf []byte) []byte {
+	if c.brittle && len(buf) > brittlePiece {
+		return buf[:brittlePiece]
+	}
+	return buf
+}
+
 // describeTransport adds what is known of a connection below MQTT.
 func describeTransport(in *hook.Connect, d *listener.Info) {
 	if d == nil {

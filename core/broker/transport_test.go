@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -185,6 +186,37 @@ func TestValidatorsSeeTransport(t *testing.T) {
 	if in.WebSocket == nil || in.WebSocket.Path != "/mqtt?tenant=7" || in.WebSocket.Host != ws.Addr().String() || in.Transport != "ws" ||
 		in.PeerAddress != "198.51.100.4:0" || !slices.Contains(in.WebSocket.Headers, mqtt.UserProperty{Key: "Cookie", Value: "session=x"}) {
 		t.Errorf("got %+v, %+v", in, in.WebSocket)
+	}
+}
+
+// A client over TLS may take its time over a large message, longer than one
+// write may take.
+func TestSlowTLSClient(t *testing.T) {
+	q := question(t)
+	b := brokertest.Start(t, broker.Options{Limits: broker.Limits{WriteTimeout: 2 * time.Second, PacketSize: 32 << 20, QueueBytes: 64 << 20}})
+	l := b.Listen("tls://127.0.0.1:0", listener.Options{TLS: q.store.Config()})
+	raw, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.(*net.TCPConn).SetReadBuffer(64 << 10)
+	nc := tls.Client(raw, q.trusting(nil))
+	c := b.Over(nc, mqtt.V311)
+	c.Send(&packet.Connect{Version: mqtt.V311, CleanStart: true, ClientID: "slow"}, &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "t"}}})
+	c.Next()
+	c.Expect(&packet.Suback{ID: 1, Codes: []mqtt.ReasonCode{0}})
+	const size = 24 << 20
+	if _, err := b.Publish(t.Context(), &mqtt.Message{Topic: "t", Payload: make([]byte, size)}); err != nil {
+		t.Fatal(err)
+	}
+	got := 0
+	buf := make([]byte, 384<<10)
+	for got < size {
+		n, err := io.ReadFull(nc, buf[:min(len(buf), size-got)])
+		if got += n; err != nil {
+			t.Fatalf("after %d bytes: %v", got, err)
+		}
+		time.Sleep(50 * time.Millisecond) // slow, not waiting for anything
 	}
 }
 

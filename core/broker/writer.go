@@ -158,12 +158,14 @@ func (w *writer) run() {
 func (w *writer) write(buf []byte) {
 	for {
 		patient := w.renewDeadline()
-		n, err := w.c.nc.Write(buf)
+		n, err := w.c.nc.Write(w.c.piece(buf))
 		w.c.countBytesOut(n)
-		if err == nil {
-			return
+		if buf = buf[n:]; err == nil {
+			if len(buf) == 0 {
+				return
+			}
+			continue
 		}
-		buf = buf[n:]
 		if n > 0 && patient && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
