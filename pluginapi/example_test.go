@@ -152,3 +152,51 @@ func ExampleParseManifest() {
 	// manifest: name "My Plugin": use up to 63 lower-case letters, digits and dashes
 	// version "1.0": write a semantic version such as 1.2.3
 }
+
+// Filters of a configuration are checked before anybody relies on them.
+func ExampleCheckFilter() {
+	for _, f := range []string{"sensors/+/temperature", "sensors/#/temperature", "sensors+", "$share/workers"} {
+		fmt.Println(pluginapi.CheckFilter(f))
+	}
+	// Output:
+	// <nil>
+	// filter "sensors/#/temperature": # is only allowed as the last level
+	// filter "sensors+": a wildcard has to fill a whole level, unlike in "sensors+"
+	// filter "$share/workers": a shared subscription is $share/GROUP/FILTER
+}
+
+func ExampleCheckTopic() {
+	fmt.Println(pluginapi.CheckTopic("sensors/7"))
+	fmt.Println(pluginapi.CheckTopic("sensors/+"))
+	// Output:
+	// <nil>
+	// topic "sensors/+": a topic name has no wildcard '+'
+}
+
+// What stands for the wildcards makes another topic.
+func ExampleCaptures() {
+	if c, ok := pluginapi.Captures("factory/+/machine/+/#", "factory/berlin/machine/7/temp/max"); ok {
+		fmt.Println(c)
+	}
+	// Output: [berlin 7 temp/max]
+}
+
+// The schema of the configuration is made of the struct, with its defaults, and
+// is in the manifest that the broker, people and editors read.
+func ExamplePlugin_Manifest() {
+	p := pluginapi.Plugin{
+		Name: "list", Version: "1.0.0", Config: &listConfig{Mode: "deny"}, Hooks: (*list)(nil),
+		New: func(_ context.Context, s *pluginapi.Setup) (any, error) { return new(list), nil },
+	}
+	m, err := p.Manifest()
+	fmt.Println(string(m.ConfigSchema[:120]), err)
+	// Output: {"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object","properties":{"allow":{"description":"client i <nil>
+}
+
+func ExampleSplitShared() {
+	fmt.Println(pluginapi.SplitShared("$share/workers/jobs/#"))
+	fmt.Println(pluginapi.SplitShared("jobs/#"))
+	// Output:
+	// workers jobs/# true
+	//   false
+}

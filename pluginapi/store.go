@@ -20,7 +20,9 @@ import "context"
 // newest record; a store whose newest change may be a deletion needs a Statser.
 // plugintest.TestStore checks all of this.
 type Store interface {
+	// Load yields all records.
 	Load(ctx context.Context, yield func(Record) error) error
+	// Apply makes changes, all or none.
 	Apply(ctx context.Context, changes []Change) (revision uint64, err error)
 }
 

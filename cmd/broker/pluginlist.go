@@ -35,6 +35,7 @@ type pluginCmd struct {
 
 	pluginDebugCmds
 	Check pluginCheckCmd `cmd:"" help:"Check whether a plugin does what the contract asks of it, without a broker."`
+	Bench pluginBenchCmd `cmd:"" help:"Measure how fast a plugin answers, without a broker."`
 }
 
 // adminFlags say which broker a command talks to.

@@ -139,7 +139,7 @@ func (k *kit) up(ctx context.Context) error {
 	k.discard()
 	p, err := k.launch(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("does not start: %w", err)
 	}
 	init, err := k.initialise(ctx, p, k.Config)
 	if err != nil {

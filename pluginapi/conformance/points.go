@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
@@ -51,12 +52,15 @@ func points(init *pluginv1.InitResponse) []point {
 	return all
 }
 
-// topic is a topic that the point's filter matches, with level in the place of
-// each wildcard.
-func (p *point) topic(level string) string {
-	filter := p.filter
-	if rest, ok := strings.CutPrefix(filter, "$share/"); ok {
-		_, filter, _ = strings.Cut(rest, "/")
+// topic is a topic of the point.
+func (p *point) topic(level string) string { return Topic(p.filter, level) }
+
+// Topic returns a topic that a filter matches, with level in the place of each
+// wildcard. The cases make such topics, so that a plugin is only asked about what
+// it wants to be asked.
+func Topic(filter, level string) string {
+	if _, rest, ok := pluginapi.SplitShared(filter); ok {
+		filter = rest
 	}
 	levels := strings.Split(filter, "/")
 	for i, l := range levels {

@@ -107,3 +107,53 @@ func Message(topic, payload string, change ...func(*pluginapi.Message)) *plugina
 	}
 	return m
 }
+
+// QoS sets the quality of service of a message: 0, 1 or 2.
+func QoS(q pluginapi.QoS) func(*pluginapi.Message) {
+	return func(m *pluginapi.Message) { m.QoS = q }
+}
+
+// Retained sets the RETAIN flag of a message.
+func Retained() func(*pluginapi.Message) {
+	return func(m *pluginapi.Message) { m.Retain = true }
+}
+
+// Property adds a user property to a message.
+func Property(key, value string) func(*pluginapi.Message) {
+	return func(m *pluginapi.Message) {
+		m.UserProperties = append(m.UserProperties, pluginapi.UserProperty{Key: key, Value: value})
+	}
+}
+
+// Expires gives a message an expiry interval, in seconds.
+func Expires(seconds uint32) func(*pluginapi.Message) {
+	return func(m *pluginapi.Message) { m.Expiry = &seconds }
+}
+
+// Will gives a CONNECT a will, see [Message].
+func Will(m *pluginapi.Message, delay time.Duration) func(*pluginapi.Connect) {
+	return func(c *pluginapi.Connect) {
+		m.Origin, m.Publisher = pluginapi.FromWill, c.ClientID
+		c.Will = &pluginapi.Will{Message: m, Delay: delay}
+	}
+}
+
+// Publish makes the call of a client that publishes a message.
+func Publish(clientID string, m *pluginapi.Message) *pluginapi.PublishCall {
+	m.Publisher = clientID
+	return &pluginapi.PublishCall{Client: Client(clientID), Message: m}
+}
+
+// Subscribe makes the call of a client that subscribes a filter with QoS 1.
+func Subscribe(clientID, filter string, change ...func(*pluginapi.Subscription)) *pluginapi.SubscribeCall {
+	call := &pluginapi.SubscribeCall{Client: Client(clientID), Subscription: pluginapi.Subscription{Filter: filter, QoS: 1}}
+	for _, f := range change {
+		f(&call.Subscription)
+	}
+	return call
+}
+
+// Deliver makes the call of a message that is about to go to a client.
+func Deliver(clientID string, m *pluginapi.Message) *pluginapi.DeliverCall {
+	return &pluginapi.DeliverCall{Client: Client(clientID), Receiver: clientID, Message: m}
+}
