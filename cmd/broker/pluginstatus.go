@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -26,6 +28,8 @@ func (s *server) Plugin(name string) (*adminv1.Plugin, bool) {
 	}
 	p := pluginOf(&st)
 	p.Stderr = st.Output
+	p.Traffic = trafficOf(&st.Traffic)
+	p.Store = s.storeStats(name)
 	for _, c := range st.Calls {
 		p.Hooks = append(p.Hooks, countersOf(&st, &c))
 	}
@@ -33,6 +37,32 @@ func (s *server) Plugin(name string) (*adminv1.Plugin, bool) {
 		p.Latencies = append(p.Latencies, latencyOf(&st.Latencies[i]))
 	}
 	return p, true
+}
+
+// statsTimeout bounds how long a store may take to tell its numbers.
+const statsTimeout = time.Second
+
+// storeStats asks a store; nil if there is nothing to tell.
+func (s *server) storeStats(name string) *adminv1.StoreStats {
+	ctx, cancel := context.WithTimeout(context.Background(), statsTimeout)
+	defer cancel()
+	st, err := s.host.StoreStats(ctx, name)
+	if err != nil {
+		s.log.Warn("store does not tell its numbers", slog.String("plugin", name), slog.Any("error", err))
+	}
+	if st == nil {
+		return nil
+	}
+	return &adminv1.StoreStats{Messages: st.Messages, Bytes: st.Bytes, Revision: st.Revision, Details: st.Details}
+}
+
+func trafficOf(t *pluginhost.Traffic) *adminv1.PluginTraffic {
+	return &adminv1.PluginTraffic{
+		Streams: t.Streams, Frames: t.Frames, Calls: t.Items, LateAnswers: t.Late, IllegalAnswers: t.ProtocolErrors,
+		QueuedBytes: count(t.QueuedBytes), QueuedBytesLimit: pluginhost.MaxQueuedBytes,
+		FramesAway: count(t.FramesAway), FramesAwayLimit: pluginhost.MaxFramesAway,
+		Events: t.Events, EventsLost: t.EventsLost,
+	}
 }
 
 func pluginOf(st *pluginhost.Status) *adminv1.Plugin {

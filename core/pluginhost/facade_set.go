@@ -188,8 +188,8 @@ type trafficStats struct {
 	Items          uint64 // calls in them
 	Late           uint64 // answers that came when nobody waited any more
 	ProtocolErrors uint64 // illegal answers
-	QueuedBytes    int    // what waits to be sent
-	FramesAway     int    // frames whose answers are waited for
+	QueuedBytes    int    // what waits to be sent, up to MaxQueuedBytes
+	FramesAway     int    // frames whose answers are waited for, up to MaxFramesAway
 	Events         uint64 // events that an observer was told
 	EventsLost     uint64 // events that it was not, or perhaps not, told
 }

@@ -94,5 +94,11 @@ type Status struct {
 	Traffic     Traffic
 }
 
+// Bounds of a plugin's [Traffic].
+const (
+	MaxQueuedBytes = maxQueueBytes
+	MaxFramesAway  = maxFramesAway
+)
+
 // Traffic is what went over a plugin's streams.
 type Traffic trafficStats

@@ -309,6 +309,11 @@ type Plugin struct {
 	// The version that took over and lost its place again, for the reason in
 	// swap_failure; empty if the latest did not.
 	RejectedVersion string `protobuf:"bytes,26,opt,name=rejected_version,json=rejectedVersion,proto3" json:"rejected_version,omitempty"`
+	// What goes over its streams; only from GetPlugin.
+	Traffic *PluginTraffic `protobuf:"bytes,27,opt,name=traffic,proto3" json:"traffic,omitempty"`
+	// What it tells of itself as a store of retained messages; absent if it is
+	// none, or does not tell; only from GetPlugin.
+	Store *StoreStats `protobuf:"bytes,28,opt,name=store,proto3" json:"store,omitempty"`
 	// How long its calls took, by hook and outcome; only from GetPlugin.
 	Latencies []*LatencyHistogram `protobuf:"bytes,30,rep,name=latencies,proto3" json:"latencies,omitempty"`
 	// Who serves was started by somebody else, such as a debugger.
@@ -529,6 +534,20 @@ func (x *Plugin) GetRejectedVersion() string {
 	return ""
 }
 
+func (x *Plugin) GetTraffic() *PluginTraffic {
+	if x != nil {
+		return x.Traffic
+	}
+	return nil
+}
+
+func (x *Plugin) GetStore() *StoreStats {
+	if x != nil {
+		return x.Store
+	}
+	return nil
+}
+
 func (x *Plugin) GetLatencies() []*LatencyHistogram {
 	if x != nil {
 		return x.Latencies
@@ -541,6 +560,215 @@ func (x *Plugin) GetAttached() bool {
 		return x.Attached
 	}
 	return false
+}
+
+// PluginTraffic counts what goes between the broker and one plugin.
+type PluginTraffic struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Streams that were opened for interception.
+	Streams uint64 `protobuf:"varint,1,opt,name=streams,proto3" json:"streams,omitempty"`
+	// Frames that were sent on them.
+	Frames uint64 `protobuf:"varint,2,opt,name=frames,proto3" json:"frames,omitempty"`
+	// Calls in them.
+	Calls uint64 `protobuf:"varint,3,opt,name=calls,proto3" json:"calls,omitempty"`
+	// Answers that came when nobody waited any more.
+	LateAnswers uint64 `protobuf:"varint,4,opt,name=late_answers,json=lateAnswers,proto3" json:"late_answers,omitempty"`
+	// Illegal answers, to calls of any kind.
+	IllegalAnswers uint64 `protobuf:"varint,5,opt,name=illegal_answers,json=illegalAnswers,proto3" json:"illegal_answers,omitempty"`
+	// Bytes that wait to be sent.
+	QueuedBytes uint64 `protobuf:"varint,6,opt,name=queued_bytes,json=queuedBytes,proto3" json:"queued_bytes,omitempty"`
+	// How many bytes may.
+	QueuedBytesLimit uint64 `protobuf:"varint,7,opt,name=queued_bytes_limit,json=queuedBytesLimit,proto3" json:"queued_bytes_limit,omitempty"`
+	// Frames whose answers are waited for.
+	FramesAway uint64 `protobuf:"varint,8,opt,name=frames_away,json=framesAway,proto3" json:"frames_away,omitempty"`
+	// How many may be.
+	FramesAwayLimit uint64 `protobuf:"varint,9,opt,name=frames_away_limit,json=framesAwayLimit,proto3" json:"frames_away_limit,omitempty"`
+	// Events that it was told as an observer.
+	Events uint64 `protobuf:"varint,10,opt,name=events,proto3" json:"events,omitempty"`
+	// Events that it was not, or perhaps not, told.
+	EventsLost    uint64 `protobuf:"varint,11,opt,name=events_lost,json=eventsLost,proto3" json:"events_lost,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PluginTraffic) Reset() {
+	*x = PluginTraffic{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PluginTraffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PluginTraffic) ProtoMessage() {}
+
+func (x *PluginTraffic) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PluginTraffic.ProtoReflect.Descriptor instead.
+func (*PluginTraffic) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PluginTraffic) GetStreams() uint64 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetFrames() uint64 {
+	if x != nil {
+		return x.Frames
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetLateAnswers() uint64 {
+	if x != nil {
+		return x.LateAnswers
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetIllegalAnswers() uint64 {
+	if x != nil {
+		return x.IllegalAnswers
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetQueuedBytes() uint64 {
+	if x != nil {
+		return x.QueuedBytes
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetQueuedBytesLimit() uint64 {
+	if x != nil {
+		return x.QueuedBytesLimit
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetFramesAway() uint64 {
+	if x != nil {
+		return x.FramesAway
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetFramesAwayLimit() uint64 {
+	if x != nil {
+		return x.FramesAwayLimit
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetEvents() uint64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *PluginTraffic) GetEventsLost() uint64 {
+	if x != nil {
+		return x.EventsLost
+	}
+	return 0
+}
+
+// StoreStats is what a store tells of itself.
+type StoreStats struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages stored.
+	Messages uint64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
+	// Bytes that the store occupies.
+	Bytes uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	// The highest revision that is stored.
+	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Anything else, by name.
+	Details       map[string]string `protobuf:"bytes,4,rep,name=details,proto3" json:"details,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoreStats) Reset() {
+	*x = StoreStats{}
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoreStats) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoreStats) ProtoMessage() {}
+
+func (x *StoreStats) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoreStats.ProtoReflect.Descriptor instead.
+func (*StoreStats) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *StoreStats) GetMessages() uint64 {
+	if x != nil {
+		return x.Messages
+	}
+	return 0
+}
+
+func (x *StoreStats) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *StoreStats) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *StoreStats) GetDetails() map[string]string {
+	if x != nil {
+		return x.Details
+	}
+	return nil
 }
 
 // HookCounters count one hook of one plugin.
@@ -576,7 +804,7 @@ type HookCounters struct {
 
 func (x *HookCounters) Reset() {
 	*x = HookCounters{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[3]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +816,7 @@ func (x *HookCounters) String() string {
 func (*HookCounters) ProtoMessage() {}
 
 func (x *HookCounters) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[3]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +829,7 @@ func (x *HookCounters) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HookCounters.ProtoReflect.Descriptor instead.
 func (*HookCounters) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HookCounters) GetHook() string {
@@ -697,7 +925,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[4]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +937,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[4]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +950,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{6}
 }
 
 // ListPluginsResponse holds them in chain order.
@@ -736,7 +964,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[5]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +976,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[5]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +989,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*Plugin {
@@ -782,7 +1010,7 @@ type GetPluginRequest struct {
 
 func (x *GetPluginRequest) Reset() {
 	*x = GetPluginRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[6]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1022,7 @@ func (x *GetPluginRequest) String() string {
 func (*GetPluginRequest) ProtoMessage() {}
 
 func (x *GetPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[6]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1035,7 @@ func (x *GetPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPluginRequest.ProtoReflect.Descriptor instead.
 func (*GetPluginRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetPluginRequest) GetName() string {
@@ -828,7 +1056,7 @@ type GetPluginResponse struct {
 
 func (x *GetPluginResponse) Reset() {
 	*x = GetPluginResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1068,7 @@ func (x *GetPluginResponse) String() string {
 func (*GetPluginResponse) ProtoMessage() {}
 
 func (x *GetPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1081,7 @@ func (x *GetPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPluginResponse.ProtoReflect.Descriptor instead.
 func (*GetPluginResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetPluginResponse) GetPlugin() *Plugin {
@@ -874,7 +1102,7 @@ type ReloadPluginRequest struct {
 
 func (x *ReloadPluginRequest) Reset() {
 	*x = ReloadPluginRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -886,7 +1114,7 @@ func (x *ReloadPluginRequest) String() string {
 func (*ReloadPluginRequest) ProtoMessage() {}
 
 func (x *ReloadPluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -899,7 +1127,7 @@ func (x *ReloadPluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadPluginRequest.ProtoReflect.Descriptor instead.
 func (*ReloadPluginRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReloadPluginRequest) GetName() string {
@@ -920,7 +1148,7 @@ type ReloadPluginResponse struct {
 
 func (x *ReloadPluginResponse) Reset() {
 	*x = ReloadPluginResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -932,7 +1160,7 @@ func (x *ReloadPluginResponse) String() string {
 func (*ReloadPluginResponse) ProtoMessage() {}
 
 func (x *ReloadPluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -945,7 +1173,7 @@ func (x *ReloadPluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadPluginResponse.ProtoReflect.Descriptor instead.
 func (*ReloadPluginResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReloadPluginResponse) GetPlugin() *Plugin {
@@ -966,7 +1194,7 @@ type EnablePluginRequest struct {
 
 func (x *EnablePluginRequest) Reset() {
 	*x = EnablePluginRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1206,7 @@ func (x *EnablePluginRequest) String() string {
 func (*EnablePluginRequest) ProtoMessage() {}
 
 func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[10]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1219,7 @@ func (x *EnablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginRequest.ProtoReflect.Descriptor instead.
 func (*EnablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *EnablePluginRequest) GetName() string {
@@ -1012,7 +1240,7 @@ type EnablePluginResponse struct {
 
 func (x *EnablePluginResponse) Reset() {
 	*x = EnablePluginResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1024,7 +1252,7 @@ func (x *EnablePluginResponse) String() string {
 func (*EnablePluginResponse) ProtoMessage() {}
 
 func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[11]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1037,7 +1265,7 @@ func (x *EnablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnablePluginResponse.ProtoReflect.Descriptor instead.
 func (*EnablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnablePluginResponse) GetPlugin() *Plugin {
@@ -1058,7 +1286,7 @@ type DisablePluginRequest struct {
 
 func (x *DisablePluginRequest) Reset() {
 	*x = DisablePluginRequest{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1298,7 @@ func (x *DisablePluginRequest) String() string {
 func (*DisablePluginRequest) ProtoMessage() {}
 
 func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[12]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1311,7 @@ func (x *DisablePluginRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginRequest.ProtoReflect.Descriptor instead.
 func (*DisablePluginRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *DisablePluginRequest) GetName() string {
@@ -1104,7 +1332,7 @@ type DisablePluginResponse struct {
 
 func (x *DisablePluginResponse) Reset() {
 	*x = DisablePluginResponse{}
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1116,7 +1344,7 @@ func (x *DisablePluginResponse) String() string {
 func (*DisablePluginResponse) ProtoMessage() {}
 
 func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[13]
+	mi := &file_gatehouse_admin_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1129,7 +1357,7 @@ func (x *DisablePluginResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DisablePluginResponse.ProtoReflect.Descriptor instead.
 func (*DisablePluginResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_gatehouse_admin_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *DisablePluginResponse) GetPlugin() *Plugin {
@@ -1154,7 +1382,7 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"\rsubscriptions\x18\x06 \x01(\x04R\rsubscriptions\x12\x1a\n" +
 	"\bretained\x18\a \x01(\x04R\bretained\x12\x1d\n" +
 	"\n" +
-	"plugin_dir\x18\b \x01(\tR\tpluginDir\"\xdf\a\n" +
+	"plugin_dir\x18\b \x01(\tR\tpluginDir\"\xd2\b\n" +
 	"\x06Plugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x125\n" +
@@ -1184,9 +1412,35 @@ const file_gatehouse_admin_v1_admin_proto_rawDesc = "" +
 	"standbyPid\x12'\n" +
 	"\x0fstandby_version\x18\x18 \x01(\tR\x0estandbyVersion\x12/\n" +
 	"\x14proven_at_unix_nanos\x18\x19 \x01(\x03R\x11provenAtUnixNanos\x12)\n" +
-	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\x12B\n" +
+	"\x10rejected_version\x18\x1a \x01(\tR\x0frejectedVersion\x12;\n" +
+	"\atraffic\x18\x1b \x01(\v2!.gatehouse.admin.v1.PluginTrafficR\atraffic\x124\n" +
+	"\x05store\x18\x1c \x01(\v2\x1e.gatehouse.admin.v1.StoreStatsR\x05store\x12B\n" +
 	"\tlatencies\x18\x1e \x03(\v2$.gatehouse.admin.v1.LatencyHistogramR\tlatencies\x12\x1a\n" +
-	"\battached\x18\x1f \x01(\bR\battached\"\xc6\x03\n" +
+	"\battached\x18\x1f \x01(\bR\battached\"\xfa\x02\n" +
+	"\rPluginTraffic\x12\x18\n" +
+	"\astreams\x18\x01 \x01(\x04R\astreams\x12\x16\n" +
+	"\x06frames\x18\x02 \x01(\x04R\x06frames\x12\x14\n" +
+	"\x05calls\x18\x03 \x01(\x04R\x05calls\x12!\n" +
+	"\flate_answers\x18\x04 \x01(\x04R\vlateAnswers\x12'\n" +
+	"\x0fillegal_answers\x18\x05 \x01(\x04R\x0eillegalAnswers\x12!\n" +
+	"\fqueued_bytes\x18\x06 \x01(\x04R\vqueuedBytes\x12,\n" +
+	"\x12queued_bytes_limit\x18\a \x01(\x04R\x10queuedBytesLimit\x12\x1f\n" +
+	"\vframes_away\x18\b \x01(\x04R\n" +
+	"framesAway\x12*\n" +
+	"\x11frames_away_limit\x18\t \x01(\x04R\x0fframesAwayLimit\x12\x16\n" +
+	"\x06events\x18\n" +
+	" \x01(\x04R\x06events\x12\x1f\n" +
+	"\vevents_lost\x18\v \x01(\x04R\n" +
+	"eventsLost\"\xdd\x01\n" +
+	"\n" +
+	"StoreStats\x12\x1a\n" +
+	"\bmessages\x18\x01 \x01(\x04R\bmessages\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x12E\n" +
+	"\adetails\x18\x04 \x03(\v2+.gatehouse.admin.v1.StoreStats.DetailsEntryR\adetails\x1a:\n" +
+	"\fDetailsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc6\x03\n" +
 	"\fHookCounters\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\adecided\x18\x02 \x01(\x04R\adecided\x12\x16\n" +
@@ -1257,53 +1511,59 @@ func file_gatehouse_admin_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_admin_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_gatehouse_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gatehouse_admin_v1_admin_proto_goTypes = []any{
 	(PluginState)(0),              // 0: gatehouse.admin.v1.PluginState
 	(*GetStatusRequest)(nil),      // 1: gatehouse.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 2: gatehouse.admin.v1.GetStatusResponse
 	(*Plugin)(nil),                // 3: gatehouse.admin.v1.Plugin
-	(*HookCounters)(nil),          // 4: gatehouse.admin.v1.HookCounters
-	(*ListPluginsRequest)(nil),    // 5: gatehouse.admin.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),   // 6: gatehouse.admin.v1.ListPluginsResponse
-	(*GetPluginRequest)(nil),      // 7: gatehouse.admin.v1.GetPluginRequest
-	(*GetPluginResponse)(nil),     // 8: gatehouse.admin.v1.GetPluginResponse
-	(*ReloadPluginRequest)(nil),   // 9: gatehouse.admin.v1.ReloadPluginRequest
-	(*ReloadPluginResponse)(nil),  // 10: gatehouse.admin.v1.ReloadPluginResponse
-	(*EnablePluginRequest)(nil),   // 11: gatehouse.admin.v1.EnablePluginRequest
-	(*EnablePluginResponse)(nil),  // 12: gatehouse.admin.v1.EnablePluginResponse
-	(*DisablePluginRequest)(nil),  // 13: gatehouse.admin.v1.DisablePluginRequest
-	(*DisablePluginResponse)(nil), // 14: gatehouse.admin.v1.DisablePluginResponse
-	nil,                           // 15: gatehouse.admin.v1.HookCounters.PolicyEntry
-	(*LatencyHistogram)(nil),      // 16: gatehouse.admin.v1.LatencyHistogram
+	(*PluginTraffic)(nil),         // 4: gatehouse.admin.v1.PluginTraffic
+	(*StoreStats)(nil),            // 5: gatehouse.admin.v1.StoreStats
+	(*HookCounters)(nil),          // 6: gatehouse.admin.v1.HookCounters
+	(*ListPluginsRequest)(nil),    // 7: gatehouse.admin.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),   // 8: gatehouse.admin.v1.ListPluginsResponse
+	(*GetPluginRequest)(nil),      // 9: gatehouse.admin.v1.GetPluginRequest
+	(*GetPluginResponse)(nil),     // 10: gatehouse.admin.v1.GetPluginResponse
+	(*ReloadPluginRequest)(nil),   // 11: gatehouse.admin.v1.ReloadPluginRequest
+	(*ReloadPluginResponse)(nil),  // 12: gatehouse.admin.v1.ReloadPluginResponse
+	(*EnablePluginRequest)(nil),   // 13: gatehouse.admin.v1.EnablePluginRequest
+	(*EnablePluginResponse)(nil),  // 14: gatehouse.admin.v1.EnablePluginResponse
+	(*DisablePluginRequest)(nil),  // 15: gatehouse.admin.v1.DisablePluginRequest
+	(*DisablePluginResponse)(nil), // 16: gatehouse.admin.v1.DisablePluginResponse
+	nil,                           // 17: gatehouse.admin.v1.StoreStats.DetailsEntry
+	nil,                           // 18: gatehouse.admin.v1.HookCounters.PolicyEntry
+	(*LatencyHistogram)(nil),      // 19: gatehouse.admin.v1.LatencyHistogram
 }
 var file_gatehouse_admin_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: gatehouse.admin.v1.Plugin.state:type_name -> gatehouse.admin.v1.PluginState
-	4,  // 1: gatehouse.admin.v1.Plugin.hooks:type_name -> gatehouse.admin.v1.HookCounters
-	16, // 2: gatehouse.admin.v1.Plugin.latencies:type_name -> gatehouse.admin.v1.LatencyHistogram
-	15, // 3: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
-	3,  // 4: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 5: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 6: gatehouse.admin.v1.ReloadPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 7: gatehouse.admin.v1.EnablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	3,  // 8: gatehouse.admin.v1.DisablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
-	1,  // 9: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
-	5,  // 10: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
-	7,  // 11: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
-	9,  // 12: gatehouse.admin.v1.AdminService.ReloadPlugin:input_type -> gatehouse.admin.v1.ReloadPluginRequest
-	11, // 13: gatehouse.admin.v1.AdminService.EnablePlugin:input_type -> gatehouse.admin.v1.EnablePluginRequest
-	13, // 14: gatehouse.admin.v1.AdminService.DisablePlugin:input_type -> gatehouse.admin.v1.DisablePluginRequest
-	2,  // 15: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
-	6,  // 16: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
-	8,  // 17: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
-	10, // 18: gatehouse.admin.v1.AdminService.ReloadPlugin:output_type -> gatehouse.admin.v1.ReloadPluginResponse
-	12, // 19: gatehouse.admin.v1.AdminService.EnablePlugin:output_type -> gatehouse.admin.v1.EnablePluginResponse
-	14, // 20: gatehouse.admin.v1.AdminService.DisablePlugin:output_type -> gatehouse.admin.v1.DisablePluginResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	6,  // 1: gatehouse.admin.v1.Plugin.hooks:type_name -> gatehouse.admin.v1.HookCounters
+	4,  // 2: gatehouse.admin.v1.Plugin.traffic:type_name -> gatehouse.admin.v1.PluginTraffic
+	5,  // 3: gatehouse.admin.v1.Plugin.store:type_name -> gatehouse.admin.v1.StoreStats
+	19, // 4: gatehouse.admin.v1.Plugin.latencies:type_name -> gatehouse.admin.v1.LatencyHistogram
+	17, // 5: gatehouse.admin.v1.StoreStats.details:type_name -> gatehouse.admin.v1.StoreStats.DetailsEntry
+	18, // 6: gatehouse.admin.v1.HookCounters.policy:type_name -> gatehouse.admin.v1.HookCounters.PolicyEntry
+	3,  // 7: gatehouse.admin.v1.ListPluginsResponse.plugins:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 8: gatehouse.admin.v1.GetPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 9: gatehouse.admin.v1.ReloadPluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 10: gatehouse.admin.v1.EnablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	3,  // 11: gatehouse.admin.v1.DisablePluginResponse.plugin:type_name -> gatehouse.admin.v1.Plugin
+	1,  // 12: gatehouse.admin.v1.AdminService.GetStatus:input_type -> gatehouse.admin.v1.GetStatusRequest
+	7,  // 13: gatehouse.admin.v1.AdminService.ListPlugins:input_type -> gatehouse.admin.v1.ListPluginsRequest
+	9,  // 14: gatehouse.admin.v1.AdminService.GetPlugin:input_type -> gatehouse.admin.v1.GetPluginRequest
+	11, // 15: gatehouse.admin.v1.AdminService.ReloadPlugin:input_type -> gatehouse.admin.v1.ReloadPluginRequest
+	13, // 16: gatehouse.admin.v1.AdminService.EnablePlugin:input_type -> gatehouse.admin.v1.EnablePluginRequest
+	15, // 17: gatehouse.admin.v1.AdminService.DisablePlugin:input_type -> gatehouse.admin.v1.DisablePluginRequest
+	2,  // 18: gatehouse.admin.v1.AdminService.GetStatus:output_type -> gatehouse.admin.v1.GetStatusResponse
+	8,  // 19: gatehouse.admin.v1.AdminService.ListPlugins:output_type -> gatehouse.admin.v1.ListPluginsResponse
+	10, // 20: gatehouse.admin.v1.AdminService.GetPlugin:output_type -> gatehouse.admin.v1.GetPluginResponse
+	12, // 21: gatehouse.admin.v1.AdminService.ReloadPlugin:output_type -> gatehouse.admin.v1.ReloadPluginResponse
+	14, // 22: gatehouse.admin.v1.AdminService.EnablePlugin:output_type -> gatehouse.admin.v1.EnablePluginResponse
+	16, // 23: gatehouse.admin.v1.AdminService.DisablePlugin:output_type -> gatehouse.admin.v1.DisablePluginResponse
+	18, // [18:24] is the sub-list for method output_type
+	12, // [12:18] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_admin_proto_init() }
@@ -1318,7 +1578,7 @@ func file_gatehouse_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_admin_proto_rawDesc), len(file_gatehouse_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   15,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
