@@ -187,11 +187,14 @@ func reSub(c *call, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Valu
 		return nil, err
 	}
 	with = backReference.ReplaceAllString(strings.ReplaceAll(with, "$", "$$"), "$${$1}")
-	places := int64(len(re.FindAllStringIndex(s, -1)))
 	if err := c.charge(int64(len(s)) * (1 + int64(strings.Count(with, "${")))); err != nil {
 		return nil, err
 	}
-	if err := c.charge(places * int64(len(with))); err != nil {
+	// Each place takes what is put there, and some memory to note it: no need to
+	// look for more of them than there is memory for.
+	each := int64(len(with)) + 64
+	places := len(re.FindAllStringIndex(s, int(c.limits.Memory/each)+1))
+	if err := c.charge(int64(places) * each); err != nil {
 		return nil, err
 	}
 	return text(re.ReplaceAllString(s, with)), nil

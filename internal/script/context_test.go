@@ -205,7 +205,7 @@ func TestNonsense(t *testing.T) {
 		{`publish(topic = "a", colour = "red")`, "no field"},
 		{`http.get("http://example.com/")`, "http.hosts"},
 	} {
-		s, err := script.Load(t.Context(), folder("def on_intercept_application_message(context):\n  "+c.body+"\n"), script.Options{})
+		s, err := script.Load(t.Context(), folder("def on_intercept_application_message(context):\n  "+c.body+"\n"), script.Options{Limits: patient(script.Limits{})})
 		if err == nil {
 			_, err = s.Publish(t.Context(), &pluginapi.PublishCall{Client: &pluginapi.Client{ID: "c"}, Message: &pluginapi.Message{Topic: "t"}})
 		}

@@ -69,17 +69,17 @@ func TestPage(t *testing.T) {
 			name = "rules_test.star"
 		}
 		files[name] = &fstest.MapFile{Data: []byte(b[1])}
-		if err := script.Check(t.Context(), files, name, script.Options{}); err != nil {
+		if err := script.Check(t.Context(), files, name, script.Options{Limits: patient(script.Limits{})}); err != nil {
 			t.Errorf("%s\n%v", b[1], err)
 		}
 		if name == "rules_test.star" {
-			results, err := script.Test(t.Context(), files, "rules.star", script.Options{})
+			results, err := script.Test(t.Context(), files, "rules.star", script.Options{Limits: patient(script.Limits{})})
 			if err != nil || len(results) == 0 || results[0].Err != nil {
 				t.Errorf("%s\n%+v, %v", b[1], results, err)
 			}
 		}
 		for _, m := range trial.FindAllStringSubmatch(b[2], -1) {
-			got, err := script.Try(t.Context(), files, name, m[1], []byte(m[2]), script.Options{})
+			got, err := script.Try(t.Context(), files, name, m[1], []byte(m[2]), script.Options{Limits: patient(script.Limits{})})
 			if err != nil {
 				t.Errorf("%s %s: %v", m[1], m[2], err)
 				continue
