@@ -85,7 +85,7 @@ async function finish(core, server) {
   }
   const exit = () => process.exit(code);
   server.tryShutdown(exit);
-  setTimeout(exit, 2000); // whoever holds a connection open holds nobody up
+  setTimeout(exit, 500); // the broker waits a second, whoever else holds a connection open
 }
 
 // watch ends the plugin when the broker is gone, however it went.

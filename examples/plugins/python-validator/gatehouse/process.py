@@ -80,7 +80,7 @@ async def _serve_broker(cls, command):
     os.dup2(2, 1)
     sys.stdout.reconfigure(line_buffering=True)
     await core.stopped.wait()
-    await server.stop(2)
+    await server.stop(0.5)  # the broker waits a second for the end
     return 0
 
 
@@ -134,7 +134,7 @@ async def _standalone(cls, command, folder):
         print(f"{cls.name} serves on unix://{path}\n  attach file:  {attach}\n  Ctrl-C stops it", file=sys.stderr)
         await core.stopped.wait()
         os.remove(attach)
-        await server.stop(2)
+        await server.stop(0.5)  # the broker waits a second for the end
     finally:
         shutil.rmtree(private, ignore_errors=True)
     return 0
