@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
@@ -26,11 +27,11 @@ func trafficRows(p *adminv1.Plugin) [][2]string {
 		rows = append(rows, [2]string{"events", fmt.Sprintf("told %d, lost %d", t.GetEvents(), t.GetEventsLost())})
 	}
 	if s := p.GetStore(); s != nil {
-		text := fmt.Sprintf("%d messages, %d bytes, revision %d", s.GetMessages(), s.GetBytes(), s.GetRevision())
+		parts := []string{fmt.Sprintf("%d messages, %d bytes, revision %d", s.GetMessages(), s.GetBytes(), s.GetRevision())}
 		for _, name := range slices.Sorted(maps.Keys(s.GetDetails())) {
-			text += fmt.Sprintf(", %s %s", name, printable(s.GetDetails()[name]))
+			parts = append(parts, name+" "+printable(s.GetDetails()[name]))
 		}
-		rows = append(rows, [2]string{"store", text})
+		rows = append(rows, [2]string{"store", strings.Join(parts, ", ")})
 	}
 	return rows
 }
