@@ -19,6 +19,7 @@ func main() {
 type command struct {
 	Serve    serveCmd    `cmd:"" help:"Run the broker."`
 	Plugin   pluginCmd   `cmd:"" help:"Look at the plugins of a running broker."`
+	Explain  explainCmd  `cmd:"" help:"Tell what would become of a publish or a subscribe of a connected client, and who decides."`
 	Retained retainedCmd `cmd:"" help:"Do something with the retained messages of a running broker."`
 	Script   scriptCmd   `cmd:"" help:"Check, test and try out scripts of the plugin script."`
 	Cert     certCmd     `cmd:"" help:"Make certificates for development and small installations."`

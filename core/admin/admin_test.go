@@ -50,6 +50,14 @@ func (oneplugin) DisablePlugin(ctx context.Context, name string) error {
 	return errors.New("it is needed")
 }
 
+// Explain knows one client.
+func (oneplugin) Explain(_ context.Context, req *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error) {
+	if req.GetClientId() != "me" {
+		return nil, fmt.Errorf("nobody of this name: %w", admin.ErrUnknown)
+	}
+	return &adminv1.ExplainResponse{Accepted: true}, nil
+}
+
 // WatchCalls tells of one call.
 func (oneplugin) WatchCalls(_ context.Context, req *adminv1.WatchCallsRequest, tell func(*adminv1.WatchCallsResponse) error) error {
 	if req.GetPlugin() != "" {
@@ -231,6 +239,23 @@ func TestWatchCalls(t *testing.T) {
 		err = stream.Err()
 	}
 	if connect.CodeOf(err) != connect.CodeNotFound {
+		t.Error(err)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	t.Cleanup(srv.Close)
+	client := adminv1connect.NewDebugServiceClient(srv.Client(), srv.URL)
+	publish := adminv1.ExplainedAction_EXPLAINED_ACTION_PUBLISH
+	res, err := client.Explain(t.Context(), connect.NewRequest(&adminv1.ExplainRequest{ClientId: "me", Action: publish}))
+	if err != nil || !res.Msg.GetAccepted() {
+		t.Errorf("%v, %v", res, err)
+	}
+	if _, err = client.Explain(t.Context(), connect.NewRequest(&adminv1.ExplainRequest{ClientId: "you", Action: publish})); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Error(err)
+	}
+	if _, err = client.Explain(t.Context(), connect.NewRequest(&adminv1.ExplainRequest{ClientId: "me"})); connect.CodeOf(err) != connect.CodeInvalidArgument {
 		t.Error(err)
 	}
 }

@@ -16,6 +16,8 @@ type Debug interface {
 	// WatchCalls calls tell, from one goroutine, with calls as they are decided,
 	// first with none; it returns when ctx ends or tell returns an error.
 	WatchCalls(ctx context.Context, req *adminv1.WatchCallsRequest, tell func(*adminv1.WatchCallsResponse) error) error
+	// Explain says what would become of an action, and does nothing.
+	Explain(ctx context.Context, req *adminv1.ExplainRequest) (*adminv1.ExplainResponse, error)
 }
 
 type debugService struct {
@@ -24,6 +26,17 @@ type debugService struct {
 
 func (s *debugService) WatchCalls(ctx context.Context, req *connect.Request[adminv1.WatchCallsRequest], stream *connect.ServerStream[adminv1.WatchCallsResponse]) error {
 	return refusal(ctx, s.debug.WatchCalls(ctx, req.Msg, stream.Send))
+}
+
+func (s *debugService) Explain(ctx context.Context, req *connect.Request[adminv1.ExplainRequest]) (*connect.Response[adminv1.ExplainResponse], error) {
+	if req.Msg.GetAction() == adminv1.ExplainedAction_EXPLAINED_ACTION_UNSPECIFIED {
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("say whether to publish or to subscribe"))
+	}
+	out, err := s.debug.Explain(ctx, req.Msg)
+	if err != nil {
+		return nil, refusal(ctx, err)
+	}
+	return connect.NewResponse(out), nil
 }
 
 // refusal gives an error the code that it has for callers; nil stays nil.

@@ -312,7 +312,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 func (c *conn) info(id string, adm *hook.Admission) *hook.Client {
 	return &hook.Client{
 		ConnectionID: c.id, ID: id, Username: adm.Username, Version: c.version, PeerAddress: c.peer,
-		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items,
+		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items, AdmittedBy: adm.AdmittedBy,
 	}
 }
 

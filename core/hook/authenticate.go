@@ -136,7 +136,7 @@ func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage
 			return denied(s.Name, d)
 		case Allow:
 			allowed = true
-			adm.merge(d)
+			adm.merge(s.Name, d)
 		}
 	}
 	if !allowed && asked > 0 {

@@ -15,4 +15,5 @@ type Client struct {
 	Listener     string
 	Mountpoint   string
 	Items        map[string][]byte // session items; never written to
+	AdmittedBy   []string          // the validators that allowed the connection, in their order; plugins are not told
 }

@@ -173,6 +173,7 @@ const (
 // list permits nothing.
 type Grants struct {
 	List []Grant
+	By   string // the validator whose word they are; filled by the chain
 }
 
 // Grant allows or denies actions on topics, written in the client's own topics

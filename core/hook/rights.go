@@ -11,6 +11,7 @@ import (
 // A nil *Rights permits everything. It is immutable.
 type Rights struct {
 	lists [][]Grant // every list has to permit
+	by    []string  // whose they are
 }
 
 // NewRights fills the client's identifier and user name into the grants. It
@@ -38,7 +39,7 @@ func NewRights(lists []*Grants, clientID, username string) *Rights {
 			}
 			filled = append(filled, g)
 		}
-		r.lists = append(r.lists, filled)
+		r.lists, r.by = append(r.lists, filled), append(r.by, l.By)
 	}
 	return r
 }
@@ -70,12 +71,16 @@ func widened(filter string) string {
 
 // MayPublish reports whether the client may publish to a topic.
 func (r *Rights) MayPublish(name string, q mqtt.QoS, retain bool) bool {
-	return r.permits(func(g *Grant) (allows, denies bool) {
+	return r.permits(publishes(name, q, retain))
+}
+
+func publishes(name string, q mqtt.QoS, retain bool) func(*Grant) (allows, denies bool) {
+	return func(g *Grant) (allows, denies bool) {
 		if g.Actions&ActionPublish == 0 || !topic.Match(g.Filter, name) || g.Retain != nil && *g.Retain != retain {
 			return false, false
 		}
 		return g.MaxQoS == nil || q <= *g.MaxQoS, true
-	})
+	}
 }
 
 // MaySubscribe reports whether every topic of a filter (without $share/GROUP/)

@@ -38,6 +38,7 @@ type Admission struct {
 	// Close says that the connection is to end without an answer.
 	Close bool
 
+	AdmittedBy       []string // the validators that allowed it, in their order
 	AssignedClientID string
 	User             []mqtt.UserProperty
 	Username         string // the client's, or the last override
@@ -112,7 +113,8 @@ func denied(by string, d *Decision) *Admission {
 	}
 }
 
-func (a *Admission) merge(d *Decision) {
+func (a *Admission) merge(by string, d *Decision) {
+	a.AdmittedBy = append(a.AdmittedBy, by)
 	if d.AssignedClientID != "" {
 		a.AssignedClientID = d.AssignedClientID
 	}
@@ -125,7 +127,7 @@ func (a *Admission) merge(d *Decision) {
 	}
 	a.Limits = a.Limits.Narrow(d.Limits)
 	if d.Grants != nil {
-		a.Grants = append(a.Grants, d.Grants)
+		a.Grants = append(a.Grants, &Grants{List: d.Grants.List, By: by})
 	}
 	if d.ValidFor > 0 && (a.ValidFor == 0 || d.ValidFor < a.ValidFor) {
 		a.ValidFor = d.ValidFor

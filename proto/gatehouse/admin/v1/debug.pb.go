@@ -80,6 +80,59 @@ func (Redaction) EnumDescriptor() ([]byte, []int) {
 	return file_gatehouse_admin_v1_debug_proto_rawDescGZIP(), []int{0}
 }
 
+// ExplainedAction is what a client would do.
+type ExplainedAction int32
+
+const (
+	// Not stated; INVALID_ARGUMENT.
+	ExplainedAction_EXPLAINED_ACTION_UNSPECIFIED ExplainedAction = 0
+	// It publishes.
+	ExplainedAction_EXPLAINED_ACTION_PUBLISH ExplainedAction = 1
+	// It subscribes.
+	ExplainedAction_EXPLAINED_ACTION_SUBSCRIBE ExplainedAction = 2
+)
+
+// Enum value maps for ExplainedAction.
+var (
+	ExplainedAction_name = map[int32]string{
+		0: "EXPLAINED_ACTION_UNSPECIFIED",
+		1: "EXPLAINED_ACTION_PUBLISH",
+		2: "EXPLAINED_ACTION_SUBSCRIBE",
+	}
+	ExplainedAction_value = map[string]int32{
+		"EXPLAINED_ACTION_UNSPECIFIED": 0,
+		"EXPLAINED_ACTION_PUBLISH":     1,
+		"EXPLAINED_ACTION_SUBSCRIBE":   2,
+	}
+)
+
+func (x ExplainedAction) Enum() *ExplainedAction {
+	p := new(ExplainedAction)
+	*p = x
+	return p
+}
+
+func (x ExplainedAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ExplainedAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_admin_v1_debug_proto_enumTypes[1].Descriptor()
+}
+
+func (ExplainedAction) Type() protoreflect.EnumType {
+	return &file_gatehouse_admin_v1_debug_proto_enumTypes[1]
+}
+
+func (x ExplainedAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ExplainedAction.Descriptor instead.
+func (ExplainedAction) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_debug_proto_rawDescGZIP(), []int{1}
+}
+
 // WatchCallsRequest says which calls. An empty field matches all.
 type WatchCallsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -558,6 +611,245 @@ func (x *LatencyHistogram) GetCounts() []uint64 {
 	return nil
 }
 
+// ExplainRequest is a question.
+type ExplainRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Client identifier of a connected client.
+	ClientId string `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// What it would do.
+	Action ExplainedAction `protobuf:"varint,2,opt,name=action,proto3,enum=gatehouse.admin.v1.ExplainedAction" json:"action,omitempty"`
+	// Topic, or for subscribe the filter, as the client writes it.
+	Topic string `protobuf:"bytes,3,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Quality of service, 0 to 2.
+	Qos uint32 `protobuf:"varint,4,opt,name=qos,proto3" json:"qos,omitempty"`
+	// The RETAIN flag of a publish.
+	Retain bool `protobuf:"varint,5,opt,name=retain,proto3" json:"retain,omitempty"`
+	// The payload of a publish.
+	Payload []byte `protobuf:"bytes,6,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Really ask the interceptors. They can't tell it from a message of the
+	// client, and may do something about it.
+	Ask           bool `protobuf:"varint,7,opt,name=ask,proto3" json:"ask,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainRequest) Reset() {
+	*x = ExplainRequest{}
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainRequest) ProtoMessage() {}
+
+func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
+func (*ExplainRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_debug_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExplainRequest) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetAction() ExplainedAction {
+	if x != nil {
+		return x.Action
+	}
+	return ExplainedAction_EXPLAINED_ACTION_UNSPECIFIED
+}
+
+func (x *ExplainRequest) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *ExplainRequest) GetQos() uint32 {
+	if x != nil {
+		return x.Qos
+	}
+	return 0
+}
+
+func (x *ExplainRequest) GetRetain() bool {
+	if x != nil {
+		return x.Retain
+	}
+	return false
+}
+
+func (x *ExplainRequest) GetPayload() []byte {
+	if x != nil {
+		return x.Payload
+	}
+	return nil
+}
+
+func (x *ExplainRequest) GetAsk() bool {
+	if x != nil {
+		return x.Ask
+	}
+	return false
+}
+
+// ExplainResponse is the answer.
+type ExplainResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the broker looks at, in its order.
+	Steps []*ExplainStep `protobuf:"bytes,1,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Whether it would be accepted, as far as that is known without asking
+	// interceptors.
+	Accepted bool `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Reason code that the client would get; for an accepted subscribe the QoS.
+	ReasonCode    uint32 `protobuf:"varint,3,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainResponse) Reset() {
+	*x = ExplainResponse{}
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainResponse) ProtoMessage() {}
+
+func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
+func (*ExplainResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_debug_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ExplainResponse) GetSteps() []*ExplainStep {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *ExplainResponse) GetAccepted() bool {
+	if x != nil {
+		return x.Accepted
+	}
+	return false
+}
+
+func (x *ExplainResponse) GetReasonCode() uint32 {
+	if x != nil {
+		return x.ReasonCode
+	}
+	return 0
+}
+
+// ExplainStep is one thing that is looked at.
+type ExplainStep struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What: "connect", "limit", "grants", "interceptor", "receivers", ...
+	What string `protobuf:"bytes,1,opt,name=what,proto3" json:"what,omitempty"`
+	// Who decides: the name of a plugin, or "broker".
+	Who string `protobuf:"bytes,2,opt,name=who,proto3" json:"who,omitempty"`
+	// What it says, in words.
+	Says string `protobuf:"bytes,3,opt,name=says,proto3" json:"says,omitempty"`
+	// It ends the matter.
+	Refuses       bool `protobuf:"varint,4,opt,name=refuses,proto3" json:"refuses,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainStep) Reset() {
+	*x = ExplainStep{}
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainStep) ProtoMessage() {}
+
+func (x *ExplainStep) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_debug_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainStep.ProtoReflect.Descriptor instead.
+func (*ExplainStep) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_debug_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ExplainStep) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetWho() string {
+	if x != nil {
+		return x.Who
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetSays() string {
+	if x != nil {
+		return x.Says
+	}
+	return ""
+}
+
+func (x *ExplainStep) GetRefuses() bool {
+	if x != nil {
+		return x.Refuses
+	}
+	return false
+}
+
 var File_gatehouse_admin_v1_debug_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_debug_proto_rawDesc = "" +
@@ -608,15 +900,38 @@ const file_gatehouse_admin_v1_debug_proto_rawDesc = "" +
 	"\tsum_nanos\x18\x04 \x01(\x03R\bsumNanos\x12\x1f\n" +
 	"\vbound_nanos\x18\x05 \x03(\x03R\n" +
 	"boundNanos\x12\x16\n" +
-	"\x06counts\x18\x06 \x03(\x04R\x06counts*i\n" +
+	"\x06counts\x18\x06 \x03(\x04R\x06counts\"\xd6\x01\n" +
+	"\x0eExplainRequest\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12;\n" +
+	"\x06action\x18\x02 \x01(\x0e2#.gatehouse.admin.v1.ExplainedActionR\x06action\x12\x14\n" +
+	"\x05topic\x18\x03 \x01(\tR\x05topic\x12\x10\n" +
+	"\x03qos\x18\x04 \x01(\rR\x03qos\x12\x16\n" +
+	"\x06retain\x18\x05 \x01(\bR\x06retain\x12\x18\n" +
+	"\apayload\x18\x06 \x01(\fR\apayload\x12\x10\n" +
+	"\x03ask\x18\a \x01(\bR\x03ask\"\x85\x01\n" +
+	"\x0fExplainResponse\x125\n" +
+	"\x05steps\x18\x01 \x03(\v2\x1f.gatehouse.admin.v1.ExplainStepR\x05steps\x12\x1a\n" +
+	"\baccepted\x18\x02 \x01(\bR\baccepted\x12\x1f\n" +
+	"\vreason_code\x18\x03 \x01(\rR\n" +
+	"reasonCode\"a\n" +
+	"\vExplainStep\x12\x12\n" +
+	"\x04what\x18\x01 \x01(\tR\x04what\x12\x10\n" +
+	"\x03who\x18\x02 \x01(\tR\x03who\x12\x12\n" +
+	"\x04says\x18\x03 \x01(\tR\x04says\x12\x18\n" +
+	"\arefuses\x18\x04 \x01(\bR\arefuses*i\n" +
 	"\tRedaction\x12\x19\n" +
 	"\x15REDACTION_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11REDACTION_SECRETS\x10\x01\x12\x16\n" +
 	"\x12REDACTION_PAYLOADS\x10\x02\x12\x12\n" +
-	"\x0eREDACTION_NONE\x10\x032m\n" +
+	"\x0eREDACTION_NONE\x10\x03*q\n" +
+	"\x0fExplainedAction\x12 \n" +
+	"\x1cEXPLAINED_ACTION_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18EXPLAINED_ACTION_PUBLISH\x10\x01\x12\x1e\n" +
+	"\x1aEXPLAINED_ACTION_SUBSCRIBE\x10\x022\xc1\x01\n" +
 	"\fDebugService\x12]\n" +
 	"\n" +
-	"WatchCalls\x12%.gatehouse.admin.v1.WatchCallsRequest\x1a&.gatehouse.admin.v1.WatchCallsResponse0\x01BFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
+	"WatchCalls\x12%.gatehouse.admin.v1.WatchCallsRequest\x1a&.gatehouse.admin.v1.WatchCallsResponse0\x01\x12R\n" +
+	"\aExplain\x12\".gatehouse.admin.v1.ExplainRequest\x1a#.gatehouse.admin.v1.ExplainResponseBFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_gatehouse_admin_v1_debug_proto_rawDescOnce sync.Once
@@ -630,38 +945,46 @@ func file_gatehouse_admin_v1_debug_proto_rawDescGZIP() []byte {
 	return file_gatehouse_admin_v1_debug_proto_rawDescData
 }
 
-var file_gatehouse_admin_v1_debug_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_gatehouse_admin_v1_debug_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_gatehouse_admin_v1_debug_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_gatehouse_admin_v1_debug_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_gatehouse_admin_v1_debug_proto_goTypes = []any{
 	(Redaction)(0),             // 0: gatehouse.admin.v1.Redaction
-	(*WatchCallsRequest)(nil),  // 1: gatehouse.admin.v1.WatchCallsRequest
-	(*WatchCallsResponse)(nil), // 2: gatehouse.admin.v1.WatchCallsResponse
-	(*WatchedCall)(nil),        // 3: gatehouse.admin.v1.WatchedCall
-	(*LatencyHistogram)(nil),   // 4: gatehouse.admin.v1.LatencyHistogram
-	(*v1.ClientContext)(nil),   // 5: gatehouse.plugin.v1.ClientContext
-	(*v1.Connect)(nil),         // 6: gatehouse.plugin.v1.Connect
-	(*v1.Decision)(nil),        // 7: gatehouse.plugin.v1.Decision
-	(*v1.Call)(nil),            // 8: gatehouse.plugin.v1.Call
-	(*v1.Verdict)(nil),         // 9: gatehouse.plugin.v1.Verdict
-	(*v1.Event)(nil),           // 10: gatehouse.plugin.v1.Event
+	(ExplainedAction)(0),       // 1: gatehouse.admin.v1.ExplainedAction
+	(*WatchCallsRequest)(nil),  // 2: gatehouse.admin.v1.WatchCallsRequest
+	(*WatchCallsResponse)(nil), // 3: gatehouse.admin.v1.WatchCallsResponse
+	(*WatchedCall)(nil),        // 4: gatehouse.admin.v1.WatchedCall
+	(*LatencyHistogram)(nil),   // 5: gatehouse.admin.v1.LatencyHistogram
+	(*ExplainRequest)(nil),     // 6: gatehouse.admin.v1.ExplainRequest
+	(*ExplainResponse)(nil),    // 7: gatehouse.admin.v1.ExplainResponse
+	(*ExplainStep)(nil),        // 8: gatehouse.admin.v1.ExplainStep
+	(*v1.ClientContext)(nil),   // 9: gatehouse.plugin.v1.ClientContext
+	(*v1.Connect)(nil),         // 10: gatehouse.plugin.v1.Connect
+	(*v1.Decision)(nil),        // 11: gatehouse.plugin.v1.Decision
+	(*v1.Call)(nil),            // 12: gatehouse.plugin.v1.Call
+	(*v1.Verdict)(nil),         // 13: gatehouse.plugin.v1.Verdict
+	(*v1.Event)(nil),           // 14: gatehouse.plugin.v1.Event
 }
 var file_gatehouse_admin_v1_debug_proto_depIdxs = []int32{
 	0,  // 0: gatehouse.admin.v1.WatchCallsRequest.redaction:type_name -> gatehouse.admin.v1.Redaction
-	3,  // 1: gatehouse.admin.v1.WatchCallsResponse.calls:type_name -> gatehouse.admin.v1.WatchedCall
-	5,  // 2: gatehouse.admin.v1.WatchedCall.client:type_name -> gatehouse.plugin.v1.ClientContext
-	6,  // 3: gatehouse.admin.v1.WatchedCall.connect:type_name -> gatehouse.plugin.v1.Connect
-	7,  // 4: gatehouse.admin.v1.WatchedCall.decision:type_name -> gatehouse.plugin.v1.Decision
-	8,  // 5: gatehouse.admin.v1.WatchedCall.call:type_name -> gatehouse.plugin.v1.Call
-	9,  // 6: gatehouse.admin.v1.WatchedCall.verdict:type_name -> gatehouse.plugin.v1.Verdict
-	10, // 7: gatehouse.admin.v1.WatchedCall.event:type_name -> gatehouse.plugin.v1.Event
-	3,  // 8: gatehouse.admin.v1.WatchedCall.expected:type_name -> gatehouse.admin.v1.WatchedCall
-	1,  // 9: gatehouse.admin.v1.DebugService.WatchCalls:input_type -> gatehouse.admin.v1.WatchCallsRequest
-	2,  // 10: gatehouse.admin.v1.DebugService.WatchCalls:output_type -> gatehouse.admin.v1.WatchCallsResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	4,  // 1: gatehouse.admin.v1.WatchCallsResponse.calls:type_name -> gatehouse.admin.v1.WatchedCall
+	9,  // 2: gatehouse.admin.v1.WatchedCall.client:type_name -> gatehouse.plugin.v1.ClientContext
+	10, // 3: gatehouse.admin.v1.WatchedCall.connect:type_name -> gatehouse.plugin.v1.Connect
+	11, // 4: gatehouse.admin.v1.WatchedCall.decision:type_name -> gatehouse.plugin.v1.Decision
+	12, // 5: gatehouse.admin.v1.WatchedCall.call:type_name -> gatehouse.plugin.v1.Call
+	13, // 6: gatehouse.admin.v1.WatchedCall.verdict:type_name -> gatehouse.plugin.v1.Verdict
+	14, // 7: gatehouse.admin.v1.WatchedCall.event:type_name -> gatehouse.plugin.v1.Event
+	4,  // 8: gatehouse.admin.v1.WatchedCall.expected:type_name -> gatehouse.admin.v1.WatchedCall
+	1,  // 9: gatehouse.admin.v1.ExplainRequest.action:type_name -> gatehouse.admin.v1.ExplainedAction
+	8,  // 10: gatehouse.admin.v1.ExplainResponse.steps:type_name -> gatehouse.admin.v1.ExplainStep
+	2,  // 11: gatehouse.admin.v1.DebugService.WatchCalls:input_type -> gatehouse.admin.v1.WatchCallsRequest
+	6,  // 12: gatehouse.admin.v1.DebugService.Explain:input_type -> gatehouse.admin.v1.ExplainRequest
+	3,  // 13: gatehouse.admin.v1.DebugService.WatchCalls:output_type -> gatehouse.admin.v1.WatchCallsResponse
+	7,  // 14: gatehouse.admin.v1.DebugService.Explain:output_type -> gatehouse.admin.v1.ExplainResponse
+	13, // [13:15] is the sub-list for method output_type
+	11, // [11:13] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_debug_proto_init() }
@@ -674,8 +997,8 @@ func file_gatehouse_admin_v1_debug_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_debug_proto_rawDesc), len(file_gatehouse_admin_v1_debug_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -35,6 +35,8 @@ const (
 const (
 	// DebugServiceWatchCallsProcedure is the fully-qualified name of the DebugService's WatchCalls RPC.
 	DebugServiceWatchCallsProcedure = "/gatehouse.admin.v1.DebugService/WatchCalls"
+	// DebugServiceExplainProcedure is the fully-qualified name of the DebugService's Explain RPC.
+	DebugServiceExplainProcedure = "/gatehouse.admin.v1.DebugService/Explain"
 )
 
 // DebugServiceClient is a client for the gatehouse.admin.v1.DebugService service.
@@ -44,6 +46,10 @@ type DebugServiceClient interface {
 	// slows a client: what the caller does not take in time is dropped and
 	// counted. An unknown plugin is NOT_FOUND.
 	WatchCalls(context.Context, *connect.Request[v1.WatchCallsRequest]) (*connect.ServerStreamForClient[v1.WatchCallsResponse], error)
+	// Explain tells what would become of a publish or a subscribe of a connected
+	// client, and who decides. Nothing is delivered or stored. A client that is
+	// not connected is NOT_FOUND.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 }
 
 // NewDebugServiceClient constructs a client for the gatehouse.admin.v1.DebugService service. By
@@ -63,17 +69,29 @@ func NewDebugServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(debugServiceMethods.ByName("WatchCalls")),
 			connect.WithClientOptions(opts...),
 		),
+		explain: connect.NewClient[v1.ExplainRequest, v1.ExplainResponse](
+			httpClient,
+			baseURL+DebugServiceExplainProcedure,
+			connect.WithSchema(debugServiceMethods.ByName("Explain")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // debugServiceClient implements DebugServiceClient.
 type debugServiceClient struct {
 	watchCalls *connect.Client[v1.WatchCallsRequest, v1.WatchCallsResponse]
+	explain    *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
 }
 
 // WatchCalls calls gatehouse.admin.v1.DebugService.WatchCalls.
 func (c *debugServiceClient) WatchCalls(ctx context.Context, req *connect.Request[v1.WatchCallsRequest]) (*connect.ServerStreamForClient[v1.WatchCallsResponse], error) {
 	return c.watchCalls.CallServerStream(ctx, req)
+}
+
+// Explain calls gatehouse.admin.v1.DebugService.Explain.
+func (c *debugServiceClient) Explain(ctx context.Context, req *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return c.explain.CallUnary(ctx, req)
 }
 
 // DebugServiceHandler is an implementation of the gatehouse.admin.v1.DebugService service.
@@ -83,6 +101,10 @@ type DebugServiceHandler interface {
 	// slows a client: what the caller does not take in time is dropped and
 	// counted. An unknown plugin is NOT_FOUND.
 	WatchCalls(context.Context, *connect.Request[v1.WatchCallsRequest], *connect.ServerStream[v1.WatchCallsResponse]) error
+	// Explain tells what would become of a publish or a subscribe of a connected
+	// client, and who decides. Nothing is delivered or stored. A client that is
+	// not connected is NOT_FOUND.
+	Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error)
 }
 
 // NewDebugServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -98,10 +120,18 @@ func NewDebugServiceHandler(svc DebugServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(debugServiceMethods.ByName("WatchCalls")),
 		connect.WithHandlerOptions(opts...),
 	)
+	debugServiceExplainHandler := connect.NewUnaryHandler(
+		DebugServiceExplainProcedure,
+		svc.Explain,
+		connect.WithSchema(debugServiceMethods.ByName("Explain")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gatehouse.admin.v1.DebugService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case DebugServiceWatchCallsProcedure:
 			debugServiceWatchCallsHandler.ServeHTTP(w, r)
+		case DebugServiceExplainProcedure:
+			debugServiceExplainHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -113,4 +143,8 @@ type UnimplementedDebugServiceHandler struct{}
 
 func (UnimplementedDebugServiceHandler) WatchCalls(context.Context, *connect.Request[v1.WatchCallsRequest], *connect.ServerStream[v1.WatchCallsResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.DebugService.WatchCalls is not implemented"))
+}
+
+func (UnimplementedDebugServiceHandler) Explain(context.Context, *connect.Request[v1.ExplainRequest]) (*connect.Response[v1.ExplainResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.DebugService.Explain is not implemented"))
 }
