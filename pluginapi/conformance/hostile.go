@@ -3,11 +3,14 @@ package conformance
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
 
 // longest is the longest string that MQTT can carry, in bytes [MQTT-1.5.4].
@@ -133,14 +136,7 @@ type variant struct {
 // binary field in turn, and all of them at once. spare names fields that stay as
 // they are, because MQTT or an interest bounds them.
 func hostile(base proto.Message, spare ...string) []variant {
-	spared := func(l leaf) bool {
-		for _, s := range spare {
-			if string(l.field.Name()) == s {
-				return true
-			}
-		}
-		return false
-	}
+	spared := func(l leaf) bool { return slices.Contains(spare, string(l.field.Name())) }
 	var values []any
 	for _, text := range hostileTexts {
 		values = append(values, text)
@@ -156,6 +152,9 @@ func hostile(base proto.Message, spare ...string) []variant {
 				l.put(v)
 			}
 		}
+		if !slices.Contains(spare, "payload") {
+			measure(m.ProtoReflect())
+		}
 		out = append(out, variant{"all fields " + describe(v), m})
 	}
 	for i := range leaves(base.ProtoReflect()) {
@@ -170,12 +169,30 @@ func hostile(base proto.Message, spare ...string) []variant {
 		}
 		if _, fits := l.value(v); fits {
 			l.put(v)
+			if !slices.Contains(spare, "payload") {
+				measure(m.ProtoReflect())
+			}
 			out = append(out, variant{string(l.field.Name()) + " " + describe(v), m})
 		}
 	}
 	m := proto.Clone(base)
 	addUnknown(m.ProtoReflect())
 	return append(out, variant{"fields of a later version", m})
+}
+
+// measure makes the sizes right of messages whose payload was replaced: a size
+// beyond the payload says that the broker cut it.
+func measure(m protoreflect.Message) {
+	if msg, ok := m.Interface().(*pluginv1.Message); ok {
+		msg.PayloadSize = uint64(len(msg.GetPayload()))
+		return
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if fd.Kind() == protoreflect.MessageKind && !fd.IsList() && !fd.IsMap() {
+			measure(v.Message())
+		}
+		return true
+	})
 }
 
 // nonsense makes of a message what no broker sends: zero bytes in texts, numbers
@@ -194,8 +211,8 @@ func nonsense(base proto.Message) []variant {
 		{"texts with zero bytes", all("a\x00b")},
 		{"the largest numbers", all(uint64(math.MaxUint64))},
 		{"numbers that nobody uses", all(uint64(9999))},
-		{"texts of a megabyte", all(strings.Repeat("x", 1<<20))},
-		{"binary data of a megabyte", all(make([]byte, 1<<20))},
+		{"texts that no packet can carry", all(strings.Repeat("x", 2*longest))},
+		{"binary data that no packet can carry", all(make([]byte, 2*longest))},
 	}
 }
 

@@ -89,6 +89,12 @@ func (p *point) shown(m *pluginv1.Message) *pluginv1.Message {
 	return m
 }
 
+// cuts reports whether the point is shown less than whole payloads.
+func (p *point) cuts() bool {
+	mode := p.interest.GetPayload()
+	return mode == pluginv1.PayloadMode_PAYLOAD_MODE_NONE || mode == pluginv1.PayloadMode_PAYLOAD_MODE_HEAD
+}
+
 // client is the client of the calls of a case.
 func client(connection uint64) *pluginv1.ClientContext {
 	return &pluginv1.ClientContext{

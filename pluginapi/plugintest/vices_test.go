@@ -124,7 +124,7 @@ func TestEveryCaseHasAVice(t *testing.T) {
 func checkVicious(t *testing.T, path, kind, vice string, o ...Option) []conformance.Result {
 	o = append(o, Env("KIND="+kind, "VICE="+vice, "GORACE=atexit_sleep_ms=0"), Topics(100), KnownUser("a", "anna", "secret phrase"))
 	if slices.Contains(hanging, vice) {
-		o = append(o, func(s *settings) { s.check.callTimeout, s.check.stopTimeout = 3*time.Second, 3*time.Second })
+		o = append(o, func(s *settings) { s.check.callTimeout, s.check.stopTimeout = 5*time.Second, 4*time.Second })
 	}
 	return checkProgram(t, path, o)
 }

@@ -40,15 +40,19 @@ func (v *viciousInterceptor) InterceptStream(s pluginv1.MessageInterceptorServic
 		if err != nil {
 			return err
 		}
-		if v.is("breaks with its stream") {
-			time.Sleep(5 * time.Millisecond)
+		breaks := v.is("breaks with its stream") && in.GetCalls()[0].GetConnectionId() == 8 // of interceptor/cancelled
+		if breaks {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-s.Context().Done():
+			}
 		}
 		// In any order is as good.
 		for i, j := 0, len(verdicts)-1; i < j; i, j = i+1, j-1 {
 			verdicts[i], verdicts[j] = verdicts[j], verdicts[i]
 		}
 		err = s.Send(&pluginv1.InterceptStreamResponse{Verdicts: verdicts})
-		if v.is("breaks with its stream") && (err != nil || s.Context().Err() != nil) {
+		if breaks && err != nil {
 			v.broken.Store(true)
 		}
 	}

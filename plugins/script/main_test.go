@@ -47,6 +47,24 @@ func in(dir string) plugintest.Option {
 	return plugintest.Config(map[string]any{"folder": dir, "limits": map[string]any{"time": "10s", "connect_time": "10s"}})
 }
 
+// TestConformance runs the program, with scripts and without, against everything
+// that its hooks have to do.
+func TestConformance(t *testing.T) {
+	path := plugintest.Install(t, t.TempDir(), "script")
+	t.Run("no scripts", func(t *testing.T) { plugintest.Check(t, path) })
+	t.Run("scripts", func(t *testing.T) {
+		dir := folder(t)
+		for _, name := range []string{"stamp.star", "rewrite.star", "units.star", "deny.star", "validate.star"} {
+			text, err := os.ReadFile(filepath.Join("..", "..", "examples", "scripts", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			save(t, dir, name, string(text))
+		}
+		plugintest.Check(t, path, in(dir))
+	})
+}
+
 // Without scripts the plugin asks for nothing: it neither lets anybody in nor
 // keeps anybody out.
 func TestNoScripts(t *testing.T) {
