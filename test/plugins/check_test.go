@@ -19,7 +19,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(filepath.Base(name), func(t *testing.T) {
 			t.Parallel()
-			text := program.Run(t, t.TempDir(), nil, program.Ours(t, "./cmd/broker"), append([]string{"plugin", "check", "--json", name}, args...)...)
+			text := program.Run(t, t.TempDir(), nil, program.Ours(t, "./cmd/broker"), append([]string{"plugin", "check", "--json", name, "--env", "PATH=" + path}, args...)...)
 			var report struct{ Passed, Failed int }
 			if err := json.Unmarshal(text, &report); err != nil || report.Failed != 0 || report.Passed < 15 {
 				t.Errorf("%v: %s", err, text)

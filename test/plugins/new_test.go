@@ -44,14 +44,6 @@ func TestNew(t *testing.T) {
 	}
 }
 
-// The examples keep it too.
-func TestExamplesConform(t *testing.T) {
-	t.Parallel()
-	python(t)
-	conforms(t, example(t, "python-validator"))
-	conforms(t, nodeExample(t))
-}
-
 // With "broker plugin dev" beside a running broker: each language's own words
 // for a mistake, and each save taken over.
 func TestDev(t *testing.T) {
