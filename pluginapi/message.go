@@ -1,6 +1,9 @@
 package pluginapi
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Protocol is the protocol level of a client: 3 is MQTT 3.1, 4 is 3.1.1, 5 is 5.
 type Protocol uint8
@@ -49,6 +52,25 @@ type Message struct {
 	// Hops counts the hooks that published, each on account of the message
 	// before, until this one was made; it is the broker's too.
 	Hops uint8
+}
+
+// TraceContext returns the W3C Trace Context that the publisher sent as user
+// properties: traceparent and tracestate. Both are as they were sent and not
+// checked; "" is what was not sent, and of several the first counts. A tracestate
+// without a traceparent means nothing and is left out.
+func (m *Message) TraceContext() (traceparent, tracestate string) {
+	for _, u := range slices.Backward(m.UserProperties) {
+		switch u.Key {
+		case "traceparent":
+			traceparent = u.Value
+		case "tracestate":
+			tracestate = u.Value
+		}
+	}
+	if traceparent == "" {
+		tracestate = ""
+	}
+	return traceparent, tracestate
 }
 
 // Subscription is one topic filter with its options.

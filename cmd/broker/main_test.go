@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 // testPlugins are the plugins that the tests install.
 var testPlugins = map[string]func() pluginapi.Plugin{
 	"authfile":     validator.Plugin,
+	"badday":       baddayPlugin,
 	"caller":       callerPlugin,
 	"interceptlog": interceptor.Plugin,
 	"presence":     presencePlugin,
