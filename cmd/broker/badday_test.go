@@ -32,7 +32,7 @@ func (*badday) InterceptPublish(_ context.Context, c *pluginapi.PublishCall) (pl
 	switch c.Message.Topic {
 	case "day/panic":
 		var users map[string]int
-		users["alice"]++ //nolint:govet // the vice
+		users["alice"]++ //nolint:govet,staticcheck // the vice
 	case "day/deadlock":
 		time.Sleep(time.Second) // as good as for ever
 	case "day/code":

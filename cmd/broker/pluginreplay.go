@@ -215,8 +215,6 @@ func unusable(c *adminv1.WatchedCall) string {
 		m = c.GetCall().GetDeliver().GetMessage()
 	}
 	switch {
-	case c.GetShadow():
-		return "answers of a shadow"
 	case c.GetEvent() != nil || c.GetConnect() == nil && c.GetCall() == nil:
 		return "events and stored messages, about which nothing is decided"
 	case c.GetError() != "":

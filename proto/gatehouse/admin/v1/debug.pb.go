@@ -326,13 +326,8 @@ type WatchedCall struct {
 	EventsDropped uint64 `protobuf:"varint,19,opt,name=events_dropped,json=eventsDropped,proto3" json:"events_dropped,omitempty"`
 	// Changes that were to be kept at "retain".
 	RetainedChanges uint32 `protobuf:"varint,20,opt,name=retained_changes,json=retainedChanges,proto3" json:"retained_changes,omitempty"`
-	// The answer is that of the plugin's shadow; what the plugin itself answered
-	// is in expected.
-	Shadow bool `protobuf:"varint,21,opt,name=shadow,proto3" json:"shadow,omitempty"`
-	// What the plugin itself answered; absent unless its shadow differs.
-	Expected      *WatchedCall `protobuf:"bytes,22,opt,name=expected,proto3" json:"expected,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *WatchedCall) Reset() {
@@ -503,20 +498,6 @@ func (x *WatchedCall) GetRetainedChanges() uint32 {
 		return x.RetainedChanges
 	}
 	return 0
-}
-
-func (x *WatchedCall) GetShadow() bool {
-	if x != nil {
-		return x.Shadow
-	}
-	return false
-}
-
-func (x *WatchedCall) GetExpected() *WatchedCall {
-	if x != nil {
-		return x.Expected
-	}
-	return nil
 }
 
 // LatencyHistogram is how long calls of a plugin took that ended in one way.
@@ -865,7 +846,7 @@ const file_gatehouse_admin_v1_debug_proto_rawDesc = "" +
 	"\tredaction\x18\x06 \x01(\x0e2\x1d.gatehouse.admin.v1.RedactionR\tredaction\"e\n" +
 	"\x12WatchCallsResponse\x125\n" +
 	"\x05calls\x18\x01 \x03(\v2\x1f.gatehouse.admin.v1.WatchedCallR\x05calls\x12\x18\n" +
-	"\adropped\x18\x02 \x01(\x04R\adropped\"\xc4\x06\n" +
+	"\adropped\x18\x02 \x01(\x04R\adropped\"\xef\x05\n" +
 	"\vWatchedCall\x12\x16\n" +
 	"\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x12\n" +
 	"\x04hook\x18\x02 \x01(\tR\x04hook\x12(\n" +
@@ -890,9 +871,7 @@ const file_gatehouse_admin_v1_debug_proto_rawDesc = "" +
 	"undeclared\x120\n" +
 	"\x05event\x18\x12 \x01(\v2\x1a.gatehouse.plugin.v1.EventR\x05event\x12%\n" +
 	"\x0eevents_dropped\x18\x13 \x01(\x04R\reventsDropped\x12)\n" +
-	"\x10retained_changes\x18\x14 \x01(\rR\x0fretainedChanges\x12\x16\n" +
-	"\x06shadow\x18\x15 \x01(\bR\x06shadow\x12;\n" +
-	"\bexpected\x18\x16 \x01(\v2\x1f.gatehouse.admin.v1.WatchedCallR\bexpected\"\xac\x01\n" +
+	"\x10retained_changes\x18\x14 \x01(\rR\x0fretainedChanges\"\xac\x01\n" +
 	"\x10LatencyHistogram\x12\x12\n" +
 	"\x04hook\x18\x01 \x01(\tR\x04hook\x12\x18\n" +
 	"\aoutcome\x18\x02 \x01(\tR\aoutcome\x12\x14\n" +
@@ -973,18 +952,17 @@ var file_gatehouse_admin_v1_debug_proto_depIdxs = []int32{
 	12, // 5: gatehouse.admin.v1.WatchedCall.call:type_name -> gatehouse.plugin.v1.Call
 	13, // 6: gatehouse.admin.v1.WatchedCall.verdict:type_name -> gatehouse.plugin.v1.Verdict
 	14, // 7: gatehouse.admin.v1.WatchedCall.event:type_name -> gatehouse.plugin.v1.Event
-	4,  // 8: gatehouse.admin.v1.WatchedCall.expected:type_name -> gatehouse.admin.v1.WatchedCall
-	1,  // 9: gatehouse.admin.v1.ExplainRequest.action:type_name -> gatehouse.admin.v1.ExplainedAction
-	8,  // 10: gatehouse.admin.v1.ExplainResponse.steps:type_name -> gatehouse.admin.v1.ExplainStep
-	2,  // 11: gatehouse.admin.v1.DebugService.WatchCalls:input_type -> gatehouse.admin.v1.WatchCallsRequest
-	6,  // 12: gatehouse.admin.v1.DebugService.Explain:input_type -> gatehouse.admin.v1.ExplainRequest
-	3,  // 13: gatehouse.admin.v1.DebugService.WatchCalls:output_type -> gatehouse.admin.v1.WatchCallsResponse
-	7,  // 14: gatehouse.admin.v1.DebugService.Explain:output_type -> gatehouse.admin.v1.ExplainResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	1,  // 8: gatehouse.admin.v1.ExplainRequest.action:type_name -> gatehouse.admin.v1.ExplainedAction
+	8,  // 9: gatehouse.admin.v1.ExplainResponse.steps:type_name -> gatehouse.admin.v1.ExplainStep
+	2,  // 10: gatehouse.admin.v1.DebugService.WatchCalls:input_type -> gatehouse.admin.v1.WatchCallsRequest
+	6,  // 11: gatehouse.admin.v1.DebugService.Explain:input_type -> gatehouse.admin.v1.ExplainRequest
+	3,  // 12: gatehouse.admin.v1.DebugService.WatchCalls:output_type -> gatehouse.admin.v1.WatchCallsResponse
+	7,  // 13: gatehouse.admin.v1.DebugService.Explain:output_type -> gatehouse.admin.v1.ExplainResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_debug_proto_init() }
