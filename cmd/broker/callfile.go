@@ -42,19 +42,6 @@ func writeCallHeader(w io.Writer, h callHeader) error {
 	return err
 }
 
-func writeCall(w io.Writer, c *adminv1.WatchedCall) error {
-	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(c)
-	if err != nil {
-		return err
-	}
-	var line bytes.Buffer // protojson puts in spaces as it likes
-	if err := json.Compact(&line, b); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", line.Bytes())
-	return err
-}
-
 // readCalls calls each with every call and the number of its line. The error
 // names the line.
 func readCalls(r io.Reader, each func(line int, c *adminv1.WatchedCall) error) (h callHeader, err error) {

@@ -47,7 +47,7 @@ func (cmd *explainCmd) Run(t *terminal) error {
 		return explain(err)
 	}
 	if cmd.JSON {
-		return printJSON(t, res.Msg)
+		return writeJSONBlock(t.out, res.Msg)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	for _, s := range res.Msg.GetSteps() {

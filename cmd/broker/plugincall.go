@@ -145,11 +145,9 @@ func call(ctx context.Context, t *terminal, conn *grpc.ClientConn, method protor
 		} else if err != nil {
 			return called(method, err)
 		}
-		b, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(answer)
-		if err != nil {
+		if err := writeJSONBlock(t.out, answer); err != nil {
 			return err
 		}
-		fmt.Fprintf(t.out, "%s\n", b)
 		if !method.IsStreamingServer() {
 			return nil
 		}

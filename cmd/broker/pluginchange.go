@@ -80,7 +80,7 @@ func (cmd *pluginDisableCmd) Run(t *terminal) error {
 // tell says in one line what a plugin is now.
 func (f *adminFlags) tell(t *terminal, p *adminv1.Plugin) error {
 	if f.JSON {
-		return printJSON(t, p)
+		return writeJSONBlock(t.out, p)
 	}
 	line := fmt.Sprintf("%s %s is %s", p.GetName(), orDash(p.GetVersion()), stateName(p.GetState()))
 	if p.GetPid() != 0 {

@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
@@ -90,25 +88,6 @@ func explain(err error) error {
 	return err
 }
 
-// printJSONLine prints one of many.
-func printJSONLine(t *terminal, m proto.Message) error {
-	b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(t.out, "%s\n", b)
-	return err
-}
-
-func printJSON(t *terminal, m proto.Message) error {
-	b, err := protojson.MarshalOptions{Multiline: true, UseProtoNames: true}.Marshal(m)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(t.out, "%s\n", b)
-	return err
-}
-
 type pluginListCmd struct {
 	adminFlags
 	Verbose bool `short:"v" help:"Show sockets and services too."`
@@ -126,7 +105,7 @@ func (cmd *pluginListCmd) Run(t *terminal) error {
 		return explain(err)
 	}
 	if cmd.JSON {
-		return printJSON(t, res.Msg)
+		return writeJSONBlock(t.out, res.Msg)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tVERSION\tSTATE\tSINCE\tPID\tRESTARTS\tBREAKER\tLAST FAILURE")
@@ -173,7 +152,7 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 	}
 	p := res.Msg.GetPlugin()
 	if cmd.JSON {
-		return printJSON(t, p)
+		return writeJSONBlock(t.out, p)
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	for _, row := range [][2]string{

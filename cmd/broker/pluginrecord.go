@@ -50,7 +50,7 @@ func (cmd *pluginRecordCmd) Run(t *terminal) (err error) {
 		func() { fmt.Fprintln(t.err, "recording; Ctrl-C ends it") },
 		func(c *adminv1.WatchedCall) error {
 			n++
-			return writeCall(w, c)
+			return writeJSONLine(w, c)
 		},
 		func(more uint64) { lost += more })
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/encoding/protojson"
 
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
@@ -88,13 +87,7 @@ func (cmd *pluginTraceCmd) Run(t *terminal) error {
 	}
 	each := func(c *adminv1.WatchedCall) error { return printCall(t.out, c) }
 	if cmd.JSON {
-		each = func(c *adminv1.WatchedCall) error {
-			b, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(c)
-			if err == nil {
-				_, err = fmt.Fprintf(t.out, "%s\n", b)
-			}
-			return err
-		}
+		each = func(c *adminv1.WatchedCall) error { return writeJSONLine(t.out, c) }
 	}
 	return watch(client, cmd.request(cmd.Name, adminv1.Redaction_REDACTION_SECRETS), cmd.Count,
 		func() { fmt.Fprintln(t.err, "watching; Ctrl-C ends it") }, each,

@@ -58,7 +58,7 @@ func (cmd *retainedListCmd) Run(t *terminal) error {
 		}
 		for _, m := range page.GetMessages() {
 			if cmd.JSON {
-				err = errors.Join(err, printJSONLine(t, m))
+				err = errors.Join(err, writeJSONLine(t.out, m))
 				continue
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\n", printable(m.GetTopic()), m.GetQos(), age(m.GetCreatedUnixNanos()),
@@ -141,7 +141,7 @@ func (cmd *retainedGetCmd) Run(t *terminal) error {
 	m := res.Msg.GetMessage()
 	switch {
 	case cmd.JSON:
-		return printJSON(t, m)
+		return writeJSONBlock(t.out, m)
 	case cmd.Raw:
 		_, err := t.out.Write(m.GetPayload())
 		return err
@@ -199,7 +199,7 @@ func (cmd *retainedDeleteCmd) Run(t *terminal) error {
 		return explain(err)
 	}
 	if cmd.JSON {
-		return printJSON(t, res.Msg)
+		return writeJSONBlock(t.out, res.Msg)
 	}
 	_, err = fmt.Fprintf(t.out, "%d retained messages deleted\n", res.Msg.GetDeleted())
 	return err

@@ -59,7 +59,7 @@ func (cmd *retainedMigrateCmd) Run(t *terminal) error {
 		return errors.New("the broker ended before it told how the move went; \"broker serve\" will use the store that has all")
 	}
 	if cmd.JSON {
-		return printJSON(t, last)
+		return writeJSONBlock(t.out, last)
 	}
 	fmt.Fprintf(t.out, "%d retained messages moved from %s to %s, which is in use since revision %d\n", last.GetTotal(), cmd.Old, cmd.New, last.GetRevision())
 	if line := last.GetConfigure(); line != "" {
