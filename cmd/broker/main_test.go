@@ -37,6 +37,7 @@ var testPlugins = map[string]func() pluginapi.Plugin{
 	"presence":     presencePlugin,
 	"retainjson":   logfile.Plugin,
 	"retainnats":   bucket.Plugin,
+	"rule":         rulePlugin,
 	"script":       scriptPlugin,
 }
 

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
+)
+
+// rulePlugin has the rule of one line that BenchmarkPath also has as a script.
+func rulePlugin() pluginapi.Plugin {
+	rule := func(_ context.Context, c *pluginapi.PublishCall) (pluginapi.Verdict, error) {
+		if c.Message.Topic == "admin/foo/bar" && c.Message.Publisher != "theAdmin" {
+			return pluginapi.Refuse(pluginapi.NotAuthorized, ""), nil
+		}
+		return pluginapi.Pass(), nil
+	}
+	return pluginapi.Plugin{Name: "rule", Hooks: pluginapi.PublishFunc(rule), Idempotent: true}
+}
+
+const ruleScript = `def on_intercept_application_message(context):
+    if context["topic"] == "admin/foo/bar" and context["client_id"] != "theAdmin":
+        context["accept_publish"] = False
+`
+
+// BenchmarkPath takes one message per operation from a client through a broker
+// process to another client, with no interceptor, with one in Go, and with the
+// same rule as a script. The payload has 128 bytes; the publisher pipelines.
+func BenchmarkPath(b *testing.B) {
+	const limits = "limits: {queue_messages: 1000000, queue_bytes: 1GiB}\n"
+	for _, bb := range []struct{ name, config, plugin string }{
+		{"none", limits, ""},
+		{"go", limits + "plugins: {rule: {required: true}}\n", "rule"},
+		{"script", limits + "plugins: {script: {required: true, config: {folder: scripts}}}\n", "script"},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			var plugins []string
+			if bb.plugin != "" {
+				plugins = append(plugins, bb.plugin)
+			}
+			s := newSite(b, bb.config, plugins...)
+			s.write("scripts/rule.star", ruleScript)
+			benchmarkPath(b, s.start())
+		})
+	}
+}
+
+func benchmarkPath(b *testing.B, p *proc) {
+	sub := p.raw(b, "sub", &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "bench/+"}}})
+	pub := p.raw(b, "pub")
+	enc := packet.Encoder{Version: mqtt.V311}
+	one, err := enc.Append(nil, &packet.Publish{Message: mqtt.Message{Topic: "bench/00042", Payload: make([]byte, 128)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	const burst = 64
+	var many []byte
+	for range burst {
+		many = append(many, one...)
+	}
+	b.ResetTimer()
+	total := int64(b.N+burst-1) / burst * burst
+	done := make(chan error, 1)
+	go func() {
+		_, err := io.CopyN(io.Discard, sub, total*int64(len(one)))
+		done <- err
+	}()
+	for range total / burst {
+		if _, err := pub.Write(many); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "messages/s")
+}
+
+// raw connects and sends packets, each of which is answered.
+func (p *proc) raw(b *testing.B, id string, ps ...packet.Packet) net.Conn {
+	b.Helper()
+	nc, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = nc.Close() })
+	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		b.Fatal(err)
+	}
+	enc := packet.Encoder{Version: mqtt.V311}
+	dec := packet.NewClientDecoder(mqtt.V311, 0)
+	for _, q := range append([]packet.Packet{&packet.Connect{Version: mqtt.V311, ClientID: id, CleanStart: true}}, ps...) {
+		buf, err := enc.Append(nil, q)
+		if err == nil {
+			_, err = nc.Write(buf)
+		}
+		for answer := packet.Packet(nil); answer == nil && err == nil; {
+			if answer, err = dec.Next(); answer == nil && err == nil {
+				err = dec.Fill(nc)
+			}
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	return nc
+}
