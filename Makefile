@@ -65,9 +65,12 @@ clean: ## Remove what was built; data stays
 test: ## Run the tests
 	$(GO) test ./...
 
+# Which tests "make race" leaves out.
+RACE_SKIP ?=
+
 .PHONY: race
 race: ## Run the tests under the race detector
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 30m -skip '$(RACE_SKIP)' ./...
 
 .PHONY: cover
 cover: ## Run the tests and tell how much of the code they reach

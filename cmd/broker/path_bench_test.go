@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -45,6 +46,9 @@ func BenchmarkPath(b *testing.B) {
 			}
 			s := newSite(b, bb.config, plugins...)
 			s.write("scripts/rule.star", ruleScript)
+			if err := os.MkdirAll(s.path("plugins"), 0o750); err != nil {
+				b.Fatal(err)
+			}
 			benchmarkPath(b, s.start())
 		})
 	}

@@ -73,7 +73,7 @@ var vices = []struct{ kind, vice, fails string }{
 var hanging = []string{"drains for ever", "gets stuck", "stays", "deaf"}
 
 // Every plugin with a vice fails the case that is there for it, and no other.
-func TestVices(t *testing.T) {
+func TestVicesAreFound(t *testing.T) {
 	path := Install(t, t.TempDir(), "vicious")
 	for _, v := range vices {
 		t.Run(v.kind+" "+v.vice, func(t *testing.T) {
