@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/internal/brokertest"
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
@@ -55,8 +54,9 @@ func BenchmarkPath(b *testing.B) {
 }
 
 func benchmarkPath(b *testing.B, p *proc) {
-	sub := p.raw(b, "sub", &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "bench/+"}}})
-	pub := p.raw(b, "pub")
+	br := brokertest.At(b, p.addr)
+	sub := br.DialRaw("sub", &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "bench/+"}}})
+	pub := br.DialRaw("pub")
 	enc := packet.Encoder{Version: mqtt.V311}
 	one, err := enc.Append(nil, &packet.Publish{Message: mqtt.Message{Topic: "bench/00042", Payload: make([]byte, 128)}})
 	if err != nil {
@@ -83,34 +83,4 @@ func benchmarkPath(b *testing.B, p *proc) {
 		b.Fatal(err)
 	}
 	b.ReportMetric(float64(total)/b.Elapsed().Seconds(), "messages/s")
-}
-
-// raw connects and sends packets, each of which is answered.
-func (p *proc) raw(b *testing.B, id string, ps ...packet.Packet) net.Conn {
-	b.Helper()
-	nc, err := net.Dial("tcp", p.addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = nc.Close() })
-	if err := nc.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		b.Fatal(err)
-	}
-	enc := packet.Encoder{Version: mqtt.V311}
-	dec := packet.NewClientDecoder(mqtt.V311, 0)
-	for _, q := range append([]packet.Packet{&packet.Connect{Version: mqtt.V311, ClientID: id, CleanStart: true}}, ps...) {
-		buf, err := enc.Append(nil, q)
-		if err == nil {
-			_, err = nc.Write(buf)
-		}
-		for answer := packet.Packet(nil); answer == nil && err == nil; {
-			if answer, err = dec.Next(); answer == nil && err == nil {
-				err = dec.Fill(nc)
-			}
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	return nc
 }

@@ -3,7 +3,6 @@ package broker_test
 import (
 	"context"
 	"io"
-	"net"
 	"testing"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
@@ -34,8 +33,8 @@ func BenchmarkQoS0(b *testing.B) {
 			defer h.Close()
 			bb.hooks(h)
 			br := brokertest.Start(b, broker.Options{Hooks: h, Limits: broker.Limits{QueueMessages: 1 << 20, QueueBytes: 1 << 30}})
-			sub := dialRaw(b, br.Addr, "sub", &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "bench/+"}}})
-			pub := dialRaw(b, br.Addr, "pub")
+			sub := br.DialRaw("sub", &packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "bench/+"}}})
+			pub := br.DialRaw("pub")
 			enc := packet.Encoder{Version: mqtt.V311}
 			one, err := enc.Append(nil, &packet.Publish{Message: mqtt.Message{Topic: "bench/00042", Payload: make([]byte, 128)}})
 			if err != nil {
@@ -64,31 +63,4 @@ func BenchmarkQoS0(b *testing.B) {
 			}
 		})
 	}
-}
-
-// dialRaw connects, sends packets, and reads until all are answered.
-func dialRaw(b *testing.B, addr, id string, ps ...packet.Packet) net.Conn {
-	b.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { _ = nc.Close() })
-	enc := packet.Encoder{Version: mqtt.V311}
-	dec := packet.NewClientDecoder(mqtt.V311, 0)
-	for _, p := range append([]packet.Packet{&packet.Connect{Version: mqtt.V311, ClientID: id, CleanStart: true}}, ps...) {
-		buf, err := enc.Append(nil, p)
-		if err == nil {
-			_, err = nc.Write(buf)
-		}
-		for answer := packet.Packet(nil); answer == nil && err == nil; {
-			if answer, err = dec.Next(); answer == nil && err == nil {
-				err = dec.Fill(nc)
-			}
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-	}
-	return nc
 }
