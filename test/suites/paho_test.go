@@ -3,6 +3,7 @@ package suites
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,8 +24,42 @@ func TestPaho(t *testing.T) {
 	t.Parallel()
 	b := program.Gatehouse(t, program.Options{Addr: loopback1883(t)})
 	host, _ := b.HostPort()
+	results := runPaho(t, host, pahoTests)
+	for _, name := range pahoTests {
+		t.Run(name, func(t *testing.T) {
+			r := results[name]
+			for range pahoAgain {
+				why, races := pahoRaces[name]
+				if r.passed() || !races {
+					break
+				}
+				t.Logf("again, for %s: %v", why, r)
+				r = runPaho(t, host, []string{name})[name]
+			}
+			if !r.passed() {
+				t.Errorf("%v", r)
+			}
+		})
+	}
+}
+
+// pahoRaces are tests that depend on who is faster, and why. One that fails is
+// run again by itself, for nothing that the broker does makes it pass always.
+var pahoRaces = map[string]string{
+	"Test_cleanUpMids_2": "it publishes, disconnects at once, and wants the broker not to have answered by then",
+	"Test_ResumeSubs": "it takes its connection for subscribed when the SUBSCRIBE was handed to the goroutine " +
+		"that writes, and another connection may publish before that goroutine has run",
+}
+
+// pahoAgain is how often a test that races is run again.
+const pahoAgain = 4
+
+// runPaho runs tests of paho.mqtt.golang against the broker on a host's port
+// 1883.
+func runPaho(t *testing.T, host string, tests []string) map[string]*pahoResult {
+	t.Helper()
 	cmd := exec.Command("go", "test", "-json", "-count=1", "-timeout=5m",
-		"-run", "^("+strings.Join(pahoTests, "|")+")$", pahoPackage)
+		"-run", "^("+strings.Join(tests, "|")+")$", pahoPackage)
 	cmd.Env = append(os.Environ(), "TEST_FVT_ADDR="+host)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -36,37 +71,13 @@ func TestPaho(t *testing.T) {
 	}
 	results := make(map[string]*pahoResult)
 	for sc := bufio.NewScanner(out); sc.Scan(); {
-		readPahoEvent(t, results, sc.Bytes())
+		readPahoEvent(t, results, tests, sc.Bytes())
 	}
-	err = cmd.Wait()
-	for _, name := range pahoTests {
-		t.Run(name, func(t *testing.T) {
-			r := results[name]
-			switch {
-			case r.tooSlow(name):
-				t.Logf("%+v", r)
-				err = nil // it is why go test failed; all others are looked at here
-			case r == nil || r.action != "pass":
-				t.Errorf("%+v", r)
-			}
-		})
-	}
-	if err != nil {
+	var failed *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &failed) {
 		t.Errorf("go test: %v", err)
 	}
-}
-
-// pahoRaces are tests that publish and disconnect at once, and want the
-// publish not to be complete by then: with what they say if the broker was
-// faster, which is no fault of it.
-var pahoRaces = map[string]string{
-	"Test_cleanUpMids_2": "token should have received an error on connection loss",
-}
-
-// tooSlow reports whether a test failed because it lost its race.
-func (r *pahoResult) tooSlow(name string) bool {
-	said, races := pahoRaces[name]
-	return r != nil && r.action == "fail" && races && strings.Contains(r.output.String(), said)
+	return results
 }
 
 // pahoResult is what go test says about one test.
@@ -74,6 +85,8 @@ type pahoResult struct {
 	action string
 	output strings.Builder
 }
+
+func (r *pahoResult) passed() bool { return r != nil && r.action == "pass" }
 
 // String gives the last word and what was printed.
 func (r *pahoResult) String() string {
@@ -83,14 +96,14 @@ func (r *pahoResult) String() string {
 	return r.action + "\n" + r.output.String()
 }
 
-func readPahoEvent(t *testing.T, results map[string]*pahoResult, line []byte) {
+func readPahoEvent(t *testing.T, results map[string]*pahoResult, tests []string, line []byte) {
 	t.Helper()
 	var e struct{ Action, Test, Output string }
 	if err := json.Unmarshal(line, &e); err != nil {
 		t.Logf("%s", line)
 		return
 	}
-	if !slices.Contains(pahoTests, e.Test) {
+	if !slices.Contains(tests, e.Test) {
 		return
 	}
 	r := results[e.Test]
