@@ -132,6 +132,7 @@ func (c *conn) finish(e ending) {
 		c.close(false)
 	}
 	c.b.stats.connected(-1)
+	c.b.stats.ended(e.kind)
 	c.logEnd(e)
 	if c.b.hooks.Observes(hook.Disconnected) {
 		c.b.emit(cl, &hook.Event{Kind: hook.Disconnected, Disconnect: e.kind, Code: e.code, Reason: e.reason})

@@ -30,8 +30,9 @@ var (
 
 // update takes the counts as they are now and returns all averages.
 func (l *loads) update(s *counters, now time.Time) []sysValue {
+	total := s.flowed()
 	counts := [len(l.all)]uint64{
-		s.packetsIn.Load(), s.packetsOut.Load(), s.messagesDropped.Load(), s.messagesIn.Load(), s.messagesOut.Load(),
+		s.packetsIn.Load(), s.packetsOut.Load(), s.messagesDropped.Load(), total.messagesIn, total.messagesOut,
 		s.bytesIn.Load(), s.bytesOut.Load(), s.sockets.Load(), s.connectPackets.Load(),
 	}
 	minutes := now.Sub(l.last).Minutes()

@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
 // A steady rate is what all averages come to; after it ends they fall by 1/e in
@@ -14,7 +16,7 @@ func TestLoads(t *testing.T) {
 	now := time.Unix(1000, 0)
 	step := func(messages uint64) {
 		now = now.Add(10 * time.Second)
-		s.messagesIn.Add(messages)
+		s.in[0].messages[mqtt.AtMostOnce].Add(messages)
 		l.update(&s, now)
 	}
 	averages := func() [3]float64 { return l.all[3].averages }

@@ -35,7 +35,7 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	if code != mqtt.Success {
 		return r.stop(c, code, "more unacknowledged messages than the receive maximum")
 	}
-	c.arrived.message(len(p.Message.Payload))
+	c.arrived.message(p.Message.QoS, len(p.Message.Payload))
 	c.pace.count(len(p.Message.Payload) + len(name))
 	m := &p.Message
 	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, c.now

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"iter"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -15,11 +16,33 @@ type counters struct {
 	mostClients                                   atomic.Int64 // at once
 	sockets, connectPackets                       atomic.Uint64
 	connects, refusedConnections, expiredSessions atomic.Uint64
-	messagesIn, messagesOut, messagesDropped      atomic.Uint64
-	payloadIn, payloadOut                         atomic.Uint64 // bytes
+	messagesDropped                               atomic.Uint64
+	in, out                                       [len(versions)]flow
+	endings                                       [len(endings)]atomic.Uint64
 	bytesIn, bytesOut, packetsIn, packetsOut      atomic.Uint64
 	drops                                         [len(causes)]atomic.Uint64
 }
+
+// versions are those that are counted apart; see versionAt.
+var versions = [...]mqtt.Version{mqtt.V31, mqtt.V311, mqtt.V5}
+
+// versionAt returns the place of a version among versions.
+func versionAt(v mqtt.Version) int {
+	switch v {
+	case mqtt.V31:
+		return 0
+	case mqtt.V311:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// endings are how connections of clients end.
+var endings = [...]hook.DisconnectKind{hook.ByClient, hook.Lost, hook.TakenOver, hook.ByServer}
+
+// Causes returns all causes that [Stats] may have in its Drops.
+func Causes() []hook.Cause { return slices.Clone(causes[:]) }
 
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
@@ -38,6 +61,31 @@ func (s *counters) connected(n int64) {
 	}
 }
 
+// ended counts a client's connection that has ended.
+func (s *counters) ended(kind hook.DisconnectKind) {
+	for i, k := range endings {
+		if k == kind {
+			s.endings[i].Add(1)
+		}
+	}
+}
+
+// flowed adds up what all flows counted.
+func (s *counters) flowed() (n totals) {
+	for v := range versions {
+		for qos := range s.in[v].messages {
+			n.messagesIn += s.in[v].messages[qos].Load()
+			n.messagesOut += s.out[v].messages[qos].Load()
+			n.payloadIn += s.in[v].payload[qos].Load()
+			n.payloadOut += s.out[v].payload[qos].Load()
+		}
+	}
+	return n
+}
+
+// totals are PUBLISH packets and the bytes of their payloads.
+type totals struct{ messagesIn, messagesOut, payloadIn, payloadOut uint64 }
+
 func (s *counters) dropped(cause hook.Cause, n int) {
 	if n == 0 {
 		return
@@ -50,42 +98,75 @@ func (s *counters) dropped(cause hook.Cause, n int) {
 	}
 }
 
-// Stats is a reading of the broker's numbers.
+// Stats is a reading of the broker's numbers. What is counted is counted since
+// the start.
 type Stats struct {
-	Started         time.Time
-	Connections     int // open, connecting ones included
-	Clients         int // connected
-	Idle            int // connections that say nothing; see Limits.IdleAfter
-	Sessions        int // connected or not
-	Subscriptions   int
-	Retained        int
-	Connects        uint64 // since the start
-	Refused         uint64 // connections refused since the start
-	MessagesIn      uint64 // PUBLISH packets
-	MessagesOut     uint64 // PUBLISH packets
-	MessagesDropped uint64
-	BytesIn         uint64
-	BytesOut        uint64
-	PacketsIn       uint64
-	PacketsOut      uint64
-	ExpiredSessions uint64
-	Drops           map[hook.Cause]uint64
+	Started             time.Time
+	Connections         int // open, connecting ones included
+	Clients             int // connected
+	MostClients         int // at once
+	Idle                int // connections that say nothing; see Limits.IdleAfter
+	Sessions            int // connected or not
+	Subscriptions       int // shared ones included
+	SharedSubscriptions int
+	Retained            int
+	RetainedBytes       int    // topics, payloads and properties
+	Accepted            uint64 // connections, whatever became of them
+	Connects            uint64 // clients that connected
+	Refused             uint64 // connections
+	MessagesIn          uint64 // PUBLISH packets
+	MessagesOut         uint64 // PUBLISH packets
+	MessagesDropped     uint64
+	PayloadIn           uint64 // bytes of PUBLISH packets' payloads
+	PayloadOut          uint64
+	BytesIn             uint64
+	BytesOut            uint64
+	PacketsIn           uint64
+	PacketsOut          uint64
+	ExpiredSessions     uint64
+	Drops               map[hook.Cause]uint64 // without causes that did not occur
+	Disconnects         map[string]uint64     // by who ended it: "client", "network", "takeover", "server"
+	Flows               []Flow                // one for each version and QoS
+}
+
+// Flow counts the PUBLISH packets of one version and QoS.
+type Flow struct {
+	Version                 mqtt.Version
+	QoS                     mqtt.QoS // of the packet
+	MessagesIn, MessagesOut uint64
+	PayloadIn, PayloadOut   uint64 // bytes
 }
 
 // Stats returns the numbers as they are now.
 func (b *Broker) Stats() Stats {
 	s := &b.stats
+	total := s.flowed()
 	out := Stats{
-		Started: b.started, Connections: int(s.connections.Load()), Clients: int(s.clients.Load()), Idle: int(s.parked.Load()),
-		Sessions: b.clients.len(), Subscriptions: b.router.Subscriptions(), Retained: b.retained.Len(),
-		Connects: s.connects.Load(), Refused: s.refusedConnections.Load(),
-		MessagesIn: s.messagesIn.Load(), MessagesOut: s.messagesOut.Load(), MessagesDropped: s.messagesDropped.Load(),
+		Started: b.started, Connections: int(s.connections.Load()), Clients: int(s.clients.Load()),
+		MostClients: int(s.mostClients.Load()), Idle: int(s.parked.Load()),
+		Sessions: b.clients.len(), Subscriptions: b.router.Subscriptions(), SharedSubscriptions: b.router.Shared(),
+		Retained: b.retained.Len(), RetainedBytes: b.retained.Bytes(),
+		Accepted: s.sockets.Load(), Connects: s.connects.Load(), Refused: s.refusedConnections.Load(),
+		MessagesIn: total.messagesIn, MessagesOut: total.messagesOut, MessagesDropped: s.messagesDropped.Load(),
+		PayloadIn: total.payloadIn, PayloadOut: total.payloadOut,
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(), PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
-		ExpiredSessions: s.expiredSessions.Load(), Drops: make(map[hook.Cause]uint64),
+		ExpiredSessions: s.expiredSessions.Load(), Drops: make(map[hook.Cause]uint64), Disconnects: make(map[string]uint64),
 	}
 	for i, c := range causes {
 		if n := s.drops[i].Load(); n > 0 {
 			out.Drops[c] = n
+		}
+	}
+	for i, k := range endings {
+		out.Disconnects[kindName(k)] = s.endings[i].Load()
+	}
+	for i, v := range versions {
+		for qos := range s.in[i].messages {
+			out.Flows = append(out.Flows, Flow{
+				Version: v, QoS: mqtt.QoS(qos), //nolint:gosec // 0, 1 or 2
+				MessagesIn: s.in[i].messages[qos].Load(), MessagesOut: s.out[i].messages[qos].Load(),
+				PayloadIn: s.in[i].payload[qos].Load(), PayloadOut: s.out[i].payload[qos].Load(),
+			})
 		}
 	}
 	return out

@@ -40,11 +40,12 @@ func (b *Broker) publishSys(s *sysState) {
 
 func (b *Broker) sysValues(s *sysState, now time.Time) []sysValue {
 	stats := b.Stats()
-	stored, storedBytes := b.stored()
+	backlog := b.Backlog()
+	stored, storedBytes := stats.Retained+backlog.Messages, stats.RetainedBytes+backlog.Bytes
 	heap := heapInUse()
 	s.mostHeap = max(s.mostHeap, heap)
 	num := func(n uint64) string { return strconv.FormatUint(n, 10) }
-	shared := b.router.Shared()
+	shared := stats.SharedSubscriptions
 	away := strconv.Itoa(max(0, stats.Sessions-stats.Clients))
 	return []sysValue{
 		{"version", "gatehouse version " + b.version},
@@ -52,7 +53,7 @@ func (b *Broker) sysValues(s *sysState, now time.Time) []sysValue {
 		{"clients/connected", strconv.Itoa(stats.Clients)},
 		{"clients/active", strconv.Itoa(stats.Clients)},
 		{"clients/total", strconv.Itoa(stats.Sessions)},
-		{"clients/maximum", strconv.FormatInt(b.stats.mostClients.Load(), 10)},
+		{"clients/maximum", strconv.Itoa(stats.MostClients)},
 		{"clients/disconnected", away},
 		{"clients/inactive", away},
 		{"clients/expired", num(stats.ExpiredSessions)},
@@ -67,24 +68,13 @@ func (b *Broker) sysValues(s *sysState, now time.Time) []sysValue {
 		{"publish/messages/received", num(stats.MessagesIn)},
 		{"publish/messages/sent", num(stats.MessagesOut)},
 		{"publish/messages/dropped", num(stats.MessagesDropped)},
-		{"publish/bytes/received", num(b.stats.payloadIn.Load())},
-		{"publish/bytes/sent", num(b.stats.payloadOut.Load())},
+		{"publish/bytes/received", num(stats.PayloadIn)},
+		{"publish/bytes/sent", num(stats.PayloadOut)},
 		{"bytes/received", num(stats.BytesIn)},
 		{"bytes/sent", num(stats.BytesOut)},
 		{"heap/current", num(heap)},
 		{"heap/maximum", num(s.mostHeap)},
 	}
-}
-
-// stored counts the messages that are kept: retained, and waiting in sessions.
-func (b *Broker) stored() (messages, bytes int) {
-	messages, bytes = b.retained.Len(), b.retained.Bytes()
-	for _, c := range b.clients.all() {
-		n, size := c.sess.QueueLen()
-		messages += n
-		bytes += size
-	}
-	return messages, bytes
 }
 
 func heapInUse() uint64 {

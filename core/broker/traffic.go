@@ -1,6 +1,10 @@
 package broker
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
 
 // traffic counts one connection. What it counts is counted for the whole broker
 // as well.
@@ -71,13 +75,34 @@ func (c *conn) countPacketIn() {
 }
 
 // tally gathers what one read brought, or one write takes, to be counted at
-// once: all connections share the broker's counters.
-type tally struct{ packets, messages, payload uint64 }
+// once: all connections share the broker's counters. What one read brings, or
+// one write takes, is far from the end of these numbers.
+type tally struct {
+	packets           uint64
+	messages, payload [mqtt.ExactlyOnce + 1]uint32 // by QoS
+}
 
 // message adds a PUBLISH, but not to the packets.
-func (t *tally) message(payload int) {
-	t.messages++
-	t.payload += uint64(payload)
+func (t *tally) message(qos mqtt.QoS, payload int) {
+	t.messages[qos]++
+	t.payload[qos] += uint32(payload) //nolint:gosec // at most the size of a packet
+}
+
+// flow counts PUBLISH packets of one version and direction by their QoS.
+type flow struct {
+	messages, payload [mqtt.ExactlyOnce + 1]atomic.Uint64
+}
+
+// add counts what was gathered and returns the number of messages.
+func (f *flow) add(t *tally) (messages uint64) {
+	for qos, n := range t.messages {
+		if n > 0 {
+			messages += uint64(n)
+			f.messages[qos].Add(uint64(n))
+			f.payload[qos].Add(uint64(t.payload[qos]))
+		}
+	}
+	return messages
 }
 
 // countArrived counts what was read. Called by the reader.
@@ -86,10 +111,8 @@ func (c *conn) countArrived() {
 	c.arrived = tally{}
 	c.counts.packetsIn.Add(t.packets)
 	c.b.stats.packetsIn.Add(t.packets)
-	if t.messages > 0 {
-		c.counts.messagesIn.Add(t.messages)
-		c.b.stats.messagesIn.Add(t.messages)
-		c.b.stats.payloadIn.Add(t.payload)
+	if n := c.b.stats.in[versionAt(c.version)].add(&t); n > 0 {
+		c.counts.messagesIn.Add(n)
 	}
 }
 
@@ -100,9 +123,9 @@ func (c *conn) countLeaving(t tally) {
 	}
 	c.counts.packetsOut.Add(t.packets)
 	c.b.stats.packetsOut.Add(t.packets)
-	c.counts.messagesOut.Add(t.messages)
-	c.b.stats.messagesOut.Add(t.messages)
-	c.b.stats.payloadOut.Add(t.payload)
+	if n := c.b.stats.out[versionAt(c.version)].add(&t); n > 0 {
+		c.counts.messagesOut.Add(n)
+	}
 }
 
 // countOut counts a packet of any type that is to be written.

@@ -312,7 +312,7 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 		return buf
 	}
 	w.taken.packets++
-	w.taken.message(len(m.Payload))
+	w.taken.message(o.Delivery.QoS, len(m.Payload))
 	c.client.receipts.sent(o.Delivery.Message, o.ID)
 	if c.b.hooks.Observes(hook.Delivered) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
