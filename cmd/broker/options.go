@@ -19,6 +19,7 @@ func (s *server) brokerOptions() broker.Options {
 		Router:              router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]}),
 		CheckPayloadFormat:  s.cfg.MQTT.CheckPayloadFormat,
 		ResponseInformation: s.cfg.MQTT.ResponseInformation,
+		Bans:                s.bans,
 	}
 	if every := s.cfg.SysInterval; every != nil {
 		o.SysInterval = time.Duration(*every)

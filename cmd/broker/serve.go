@@ -8,12 +8,14 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
@@ -117,6 +119,7 @@ type server struct {
 	retained *retain.Index
 	kept     *retainedStore
 	broker   *broker.Broker
+	bans     *ban.List
 
 	inherited inherited
 	addresses *addresses
@@ -140,6 +143,11 @@ func (s *server) run(ctx context.Context) (err error) {
 	if err := s.chooseRetained(); err != nil {
 		return err
 	}
+	bans, err := ban.Open(ban.Options{Path: filepath.Join(s.cfg.DataDir, "bans.json"), Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.bans = bans
 	s.inherited = inheritedSockets() // before anything is started that could inherit them again
 	s.access.Store(s.cfg.access())
 	s.serving = make(chan struct{})

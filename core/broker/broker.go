@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -35,6 +36,7 @@ type Broker struct {
 	version     string
 	shared      Shared
 	serverItems serverItems
+	bans        *ban.List
 
 	checkFormat  bool
 	responseInfo string
@@ -79,6 +81,9 @@ func New(o Options) *Broker {
 	}
 	if b.router == nil {
 		b.router = router.New(router.Options{})
+	}
+	if b.bans = o.Bans; b.bans == nil {
+		b.bans = new(ban.List)
 	}
 	or(&b.sysEvery, 10*time.Second)
 	b.shared.maxKeys, b.shared.maxBytes = b.limits.SharedKeys, b.limits.SharedBytes
@@ -145,7 +150,8 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 	b.mu.Unlock()
 	c := newConn(b, nc, l, at)
 	b.mu.Lock()
-	full := b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections || at.full()
+	_, banned := b.bans.Address(c.addr)
+	full := banned || b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections || at.full()
 	if !full {
 		at.connections.Add(1)
 		b.conns[c] = struct{}{}

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,6 +26,8 @@ type conn struct {
 	from *place           // the listener, among the broker's
 	id   uint64
 	peer string
+	addr netip.Addr // of the peer; not valid for Unix sockets
+	who  atomic.Pointer[identity]
 
 	ctx    context.Context // ends with the connection; a connection is one long call
 	cancel context.CancelFunc
@@ -84,7 +87,8 @@ func newConn(b *Broker, nc net.Conn, l listener.Listener, from *place) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
 		b: b, nc: nc, l: l, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
-		ctx: ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
+		addr: ipAddress(nc.RemoteAddr()),
+		ctx:  ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	if d := listener.Describe(nc); d != nil {
 		c.brittle = d.TLS != nil

@@ -39,6 +39,10 @@ func (c *conn) handshake() bool {
 		c.refuse(p.ClientID, &hook.Admission{Code: mqtt.BadUserNameOrPassword, Reason: err.Error()})
 		return false
 	}
+	if adm := c.banned(p.ClientID, c.connect.Username); adm != nil {
+		c.refuse(p.ClientID, adm)
+		return false
+	}
 	ask := c.validate
 	if p.HasAuthMethod {
 		ask = c.authenticate
@@ -203,6 +207,10 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		}
 		ack.AssignedClientID = id
 		c.connect.ClientID = id // for the next time that they are asked
+	}
+	if no := c.banned(id, adm.Username); no != nil { // by names that the validators gave
+		c.refuse(id, no)
+		return false
 	}
 	lim := c.negotiate(id, p, adm, ack)
 	expiry := c.sessionExpiry(p, ack)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
@@ -23,6 +24,8 @@ type Options struct {
 	Retained *retain.Index
 	// Router holds the subscriptions; nil means one with default options.
 	Router *router.Router
+	// Bans is who may not connect; nil means a list without a file.
+	Bans *ban.List
 	// Version is what $SYS/broker/version says.
 	Version string
 	Limits  Limits

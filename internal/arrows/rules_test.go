@@ -59,9 +59,13 @@ var rows = []row{
 		"core/certificate reads certificates and issues them; who listens with them is not its concern",
 	},
 	{
+		"ban", "core/ban", nil,
+		"core/ban is a list of names and networks; who is looked up in it, and what follows, is for others to say",
+	},
+	{
 		"broker", "core/broker",
 		[]string{
-			"core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
+			"core/ban", "core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
 		},
 		"core/broker is programmed through core/hook alone, so that it can be embedded without plugins",
 	},
