@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/certificate"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
 
 // addresses are the open listeners of a server.
@@ -132,6 +135,29 @@ func (a *addresses) urls() []string {
 		urls[i] = one.l.URL()
 	}
 	return urls
+}
+
+// ListListeners implements admin.Listeners.
+func (a *addresses) ListListeners() []*adminv1.Listener {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []*adminv1.Listener
+	for _, one := range a.open {
+		c := &one.config
+		l := &adminv1.Listener{
+			Name: c.name(), Url: one.l.URL(), ConfiguredUrl: c.URL,
+			Connections: count(a.broker.ListenerConnections(c.name())), ConnectionsLimit: count(c.Connections),
+			Tls: c.TLS != nil, Validators: c.Validators, Anonymous: c.Validators != nil && len(c.Validators) == 0, Mountpoint: c.Mountpoint,
+		}
+		if c.TLS != nil {
+			l.ClientCertificates = cmp.Or(c.TLS.ClientCertificates, "none")
+		}
+		for _, v := range c.Versions {
+			l.Versions = append(l.Versions, mqtt.Version(v).String())
+		}
+		out = append(out, l)
+	}
+	return out
 }
 
 // change is a new set of listeners, of which everything that can go wrong has

@@ -41,11 +41,14 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
+	closes := make(chan struct{})
 	a := &adminServer{
-		http: &http.Server{Handler: admin.Handler(s, s, s, s), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
+		http: &http.Server{Handler: admin.Handler(&admin.Server{
+			Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
+			Config: liveConfig{s, closes}, Listeners: s.addresses, Closes: closes,
+		}), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
 		done: make(chan error, 1),
 	}
-	closes := make(chan struct{})
 	a.http.RegisterOnShutdown(func() { close(closes) })
 	s.adminCloses = closes
 	go func() { a.done <- a.http.Serve(ln) }()

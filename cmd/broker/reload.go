@@ -8,6 +8,9 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"time"
+
+	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
 
 // followReloads reads the configuration again whenever somebody asks for it,
@@ -27,9 +30,9 @@ func (s *server) followReloads(ctx context.Context) (stop func()) {
 		for {
 			select {
 			case <-hup:
-				supervisor{s.log}.reloading()
-				s.reload(ctx)
-				supervisor{s.log}.ready()
+				s.reloadAsked(ctx)
+			case answer := <-s.reloads:
+				answer <- s.reloadAsked(ctx)
 			case <-ctx.Done():
 				return
 			}
@@ -42,12 +45,19 @@ func (s *server) followReloads(ctx context.Context) (stop func()) {
 	}
 }
 
+// reloadAsked tells who started the broker meanwhile that it is not down.
+func (s *server) reloadAsked(ctx context.Context) *adminv1.ReloadConfigResponse {
+	supervisor{s.log}.reloading()
+	defer supervisor{s.log}.ready()
+	return s.reload(ctx)
+}
+
 // reload puts in force what can be while clients are connected: the log level,
 // the listeners and their certificates, the plugins, and which of them keeps the
 // retained messages. A configuration that can't be read, or whose listeners
 // can't be opened, changes nothing at all; a plugin that does not take its part
 // of it goes on with the old one.
-func (s *server) reload(ctx context.Context) {
+func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 	cfg, err := s.load()
 	var planned *change
 	if err == nil {
@@ -55,33 +65,43 @@ func (s *server) reload(ctx context.Context) {
 	}
 	if err != nil {
 		s.log.Error("configuration not reloaded: the old one stays in force", "error", err)
-		return
+		return &adminv1.ReloadConfigResponse{Error: err.Error(), Rejected: true}
 	}
 	before := *s.cfg
+	now := *s.inForce.Load().config
 	setLevel(s.level, cfg.Log.Level)
+	now.Log.Level = cfg.Log.Level
 	plugins, err := cfg.pluginConfigs()
 	if err == nil {
+		now.Plugins = cfg.Plugins
 		// What is to keep the retained messages runs by then, and what keeps them
 		// does still.
 		err = s.host.Configure(ctx, plugins, func(ctx context.Context) error {
 			followed, err := s.followStore(ctx, cfg.Retained.Store)
 			if followed {
 				before.Retained.Store = cfg.Retained.Store
+				now.Retained.Store = cfg.Retained.Store
 			}
 			return err
 		})
 	}
 	if lerr := s.changeListeners(ctx, cfg, planned); lerr != nil {
 		err = errors.Join(err, lerr)
+	} else {
+		now.Listeners, now.AllowAnonymous = cfg.Listeners, cfg.AllowAnonymous
 	}
-	if keys := before.needsRestart(cfg); len(keys) > 0 {
+	s.inForce.Store(&inForce{&now, time.Now()})
+	out := &adminv1.ReloadConfigResponse{NeedsRestart: before.needsRestart(cfg)}
+	if keys := out.GetNeedsRestart(); len(keys) > 0 {
 		s.log.Warn("some changes of the configuration take effect at the next start", "keys", strings.Join(keys, ", "))
 	}
 	if err != nil {
 		s.log.Error("configuration reloaded, but not all of it", "error", err)
-		return
+		out.Error = err.Error()
+		return out
 	}
 	s.log.Info("configuration reloaded", "level", s.level.Level().String())
+	return out
 }
 
 // changeListeners puts planned listeners in force, unless they would let

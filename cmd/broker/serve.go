@@ -101,7 +101,7 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	log, level := newLogger(t.err, cfg.Log.Format, cfg.Log.Level)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := &server{cfg: cfg, log: log, level: level, load: cmd.load, out: t.out, adminURL: cmd.Admin}
+	s := &server{cfg: cfg, log: log, level: level, load: cmd.load, file: cmd.Config, out: t.out, adminURL: cmd.Admin}
 	return s.run(ctx)
 }
 
@@ -111,6 +111,7 @@ type server struct {
 	log      *slog.Logger
 	level    *slog.LevelVar
 	load     func() (*config, error) // reads the configuration again
+	file     string                  // that it is read from; "" for none
 	out      interface{ Write([]byte) (int, error) }
 	adminURL string
 
@@ -123,6 +124,8 @@ type server struct {
 
 	inherited inherited
 	addresses *addresses
+	inForce   atomic.Pointer[inForce]             // the configuration
+	reloads   chan reloadAnswer                   // reloads that the admin API asks for
 	access    atomic.Pointer[access]              // in force
 	bound     atomic.Pointer[pluginhost.Bindings] // what the plugins serve; nil before
 	serving   chan struct{}                       // closed when the listeners are open
@@ -150,6 +153,8 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.bans = bans
 	s.inherited = inheritedSockets() // before anything is started that could inherit them again
 	s.access.Store(s.cfg.access())
+	s.inForce.Store(&inForce{s.cfg, time.Now()})
+	s.reloads = make(chan reloadAnswer)
 	s.serving = make(chan struct{})
 	s.farewells = make(hostStopper, 1)
 	s.hooks = hook.NewHooks(s.log)

@@ -1,8 +1,9 @@
 // Package admin serves the admin API: what commands, and later other programs,
 // ask of a running broker.
 //
-// It translates and does nothing else: what it tells comes from a [Source], so
-// that the package needs neither the broker nor the plugin host.
+// It translates and does nothing else: behind it is the server API of
+// core/broker, and for what a broker alone does not have, such as plugins and a
+// configuration, what it is handed as [Server].
 package admin
 
 import (
@@ -14,6 +15,8 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpcreflect"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/broker"
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
 )
@@ -39,18 +42,47 @@ type Changer interface {
 	DisablePlugin(ctx context.Context, name string) error
 }
 
-// ErrUnknown says that nothing has the name that was given.
-var ErrUnknown = errors.New("unknown name")
+// Server is what the API is of.
+type Server struct {
+	Broker *broker.Broker
+	Hooks  *hook.Hooks // those of Broker
+	Source Source
+	Changer
+	Migrator
+	Debug
+	Config
+	Listeners
+	// Closes, if not nil, is closed when streams are to end.
+	Closes <-chan struct{}
+}
+
+// maxRequest bounds the bytes of one message of a caller.
+const maxRequest = 16 << 20
 
 // Handler returns the admin API as gRPC, gRPC-Web and JSON over HTTP, with
 // reflection.
-func Handler(s Source, c Changer, r Retained, d Debug) http.Handler {
+func Handler(s *Server) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle(adminv1connect.NewAdminServiceHandler(&service{source: s, changer: c}))
-	mux.Handle(adminv1connect.NewRetainedServiceHandler(&retainedService{retained: r}))
-	mux.Handle(adminv1connect.NewDebugServiceHandler(&debugService{debug: d}))
-	reflector := grpcreflect.NewStaticReflector(
-		adminv1connect.AdminServiceName, adminv1connect.RetainedServiceName, adminv1connect.DebugServiceName)
+	options := []connect.HandlerOption{connect.WithInterceptors(refusing{}), connect.WithReadMaxBytes(maxRequest)}
+	var names []string
+	add := func(name string) func(string, http.Handler) {
+		names = append(names, name)
+		return mux.Handle
+	}
+	b := s.Broker
+	sessions := b.Sessions()
+	add(adminv1connect.AdminServiceName)(adminv1connect.NewAdminServiceHandler(&service{s.Source, s.Changer}, options...))
+	add(adminv1connect.RetainedServiceName)(adminv1connect.NewRetainedServiceHandler(&retainedService{b.Retained(), s.Migrator}, options...))
+	add(adminv1connect.DebugServiceName)(adminv1connect.NewDebugServiceHandler(&debugService{s.Debug}, options...))
+	add(adminv1connect.ClientServiceName)(adminv1connect.NewClientServiceHandler(&clientService{b.Clients(), sessions}, options...))
+	add(adminv1connect.SessionServiceName)(adminv1connect.NewSessionServiceHandler(&sessionService{sessions}, options...))
+	add(adminv1connect.SubscriptionServiceName)(adminv1connect.NewSubscriptionServiceHandler(&subscriptionService{sessions}, options...))
+	add(adminv1connect.PublishServiceName)(adminv1connect.NewPublishServiceHandler(&publishService{b}, options...))
+	add(adminv1connect.SharedDataServiceName)(adminv1connect.NewSharedDataServiceHandler(&sharedDataService{b.Shared()}, options...))
+	add(adminv1connect.ListenerServiceName)(adminv1connect.NewListenerServiceHandler(&listenerService{s.Listeners}, options...))
+	add(adminv1connect.ConfigServiceName)(adminv1connect.NewConfigServiceHandler(&configService{s.Config}, options...))
+	add(adminv1connect.EventServiceName)(adminv1connect.NewEventServiceHandler(&eventService{hooks: s.Hooks, closes: s.Closes}, options...))
+	reflector := grpcreflect.NewStaticReflector(names...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
 	return mux

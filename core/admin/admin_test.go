@@ -14,6 +14,9 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/admin"
+	"github.com/gatehouse-mqtt/gatehouse/core/broker"
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/internal/brokertest"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
 )
@@ -77,64 +80,46 @@ func (oneplugin) Migrate(_ context.Context, req *adminv1.MigrateRequest, tell fu
 	return &adminv1.MigrateResponse{Copied: 3, Total: 3, Revision: 7}, nil
 }
 
-func (oneplugin) ListRetained(req *adminv1.ListRetainedRequest) (*adminv1.ListRetainedResponse, error) {
-	if req.GetFilter() == "a/#/b" {
-		return nil, fmt.Errorf("filter: %w", admin.ErrInvalid)
-	}
-	return &adminv1.ListRetainedResponse{Messages: []*adminv1.RetainedMessage{{Topic: "t"}}, NextCursor: "t"}, nil
+// GetConfig implements admin.Config.
+func (oneplugin) GetConfig() (*adminv1.GetConfigResponse, error) {
+	return &adminv1.GetConfigResponse{Yaml: "log: {level: info}"}, nil
 }
 
-func (oneplugin) GetRetained(topic string) (*adminv1.RetainedMessage, bool) {
-	return &adminv1.RetainedMessage{Topic: topic}, topic == "t"
+// CheckConfig implements admin.Config.
+func (oneplugin) CheckConfig(context.Context) (*adminv1.CheckConfigResponse, error) {
+	return &adminv1.CheckConfigResponse{NeedsRestart: []string{"limits"}}, nil
 }
 
-func (oneplugin) DeleteRetained(_ context.Context, req *adminv1.DeleteRetainedRequest) (uint64, error) {
-	if req.GetFilter() == "away" {
-		return 0, errors.New("the store is away")
-	}
-	return 3, nil
+// ReloadConfig implements admin.Config.
+func (oneplugin) ReloadConfig(context.Context) (*adminv1.ReloadConfigResponse, error) {
+	return &adminv1.ReloadConfigResponse{Rejected: true, Error: "no"}, nil
 }
 
-func TestRetained(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
-	defer srv.Close()
-	client := adminv1connect.NewRetainedServiceClient(srv.Client(), srv.URL)
-	for _, tt := range []struct {
-		filter string
-		limit  uint32
-		code   connect.Code
-	}{{"", 0, 0}, {"t", 1000, 0}, {"t", 1001, connect.CodeInvalidArgument}, {"a/#/b", 1, connect.CodeInvalidArgument}} {
-		page, err := client.ListRetained(t.Context(), connect.NewRequest(&adminv1.ListRetainedRequest{Filter: tt.filter, Limit: tt.limit}))
-		if tt.code == 0 && (err != nil || page.Msg.GetNextCursor() != "t") || tt.code != 0 && connect.CodeOf(err) != tt.code {
-			t.Errorf("list %+v: %v, %v", tt, page, err)
-		}
-	}
-	for topic, code := range map[string]connect.Code{"t": 0, "none": connect.CodeNotFound} {
-		res, err := client.GetRetained(t.Context(), connect.NewRequest(&adminv1.GetRetainedRequest{Topic: topic}))
-		if code == 0 && (err != nil || res.Msg.GetMessage().GetTopic() != topic) || code != 0 && connect.CodeOf(err) != code {
-			t.Errorf("get %s: %v, %v", topic, res, err)
-		}
-	}
-	for _, tt := range []struct {
-		filter string
-		all    bool
-		code   connect.Code
-	}{
-		{"t", false, 0},
-		{"", true, 0},
-		{"", false, connect.CodeInvalidArgument},
-		{"t", true, connect.CodeInvalidArgument},
-		{"away", false, connect.CodeUnavailable},
-	} {
-		res, err := client.DeleteRetained(t.Context(), connect.NewRequest(&adminv1.DeleteRetainedRequest{Filter: tt.filter, All: tt.all}))
-		if tt.code == 0 && (err != nil || res.Msg.GetDeleted() != 3) || tt.code != 0 && connect.CodeOf(err) != tt.code {
-			t.Errorf("delete %+v: %v, %v", tt, res, err)
-		}
-	}
+// ListListeners implements admin.Listeners.
+func (oneplugin) ListListeners() []*adminv1.Listener {
+	return []*adminv1.Listener{{Name: "one"}}
+}
+
+// shown is the API of a broker with a single plugin.
+func shown(t *testing.T) (*brokertest.Broker, http.Handler) {
+	t.Helper()
+	hooks := hook.NewHooks(nil)
+	t.Cleanup(hooks.Close)
+	b := brokertest.Start(t, broker.Options{Hooks: hooks})
+	var p oneplugin
+	return b, admin.Handler(&admin.Server{
+		Broker: b.Broker, Hooks: hooks, Source: p, Changer: p, Migrator: p, Debug: p, Config: p, Listeners: p,
+	})
+}
+
+func handler(t *testing.T) http.Handler {
+	t.Helper()
+	_, h := shown(t)
+	return h
 }
 
 func TestMigrate(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(handler(t))
 	defer srv.Close()
 	client := adminv1connect.NewRetainedServiceClient(srv.Client(), srv.URL)
 	for to, want := range map[string]struct {
@@ -159,7 +144,7 @@ func TestMigrate(t *testing.T) {
 }
 
 func TestChanges(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(handler(t))
 	defer srv.Close()
 	client := adminv1connect.NewAdminServiceClient(srv.Client(), srv.URL)
 	re, err := client.ReloadPlugin(t.Context(), connect.NewRequest(&adminv1.ReloadPluginRequest{Name: "authfile"}))
@@ -186,7 +171,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestGRPC(t *testing.T) {
-	srv := httptest.NewUnstartedServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewUnstartedServer(handler(t))
 	srv.EnableHTTP2 = true
 	srv.StartTLS()
 	defer srv.Close()
@@ -208,7 +193,7 @@ func TestGRPC(t *testing.T) {
 
 // The same handler answers curl.
 func TestJSON(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(handler(t))
 	defer srv.Close()
 	res, err := http.Post(srv.URL+"/gatehouse.admin.v1.AdminService/GetStatus", "application/json", strings.NewReader("{}"))
 	if err != nil {
@@ -222,7 +207,7 @@ func TestJSON(t *testing.T) {
 }
 
 func TestWatchCalls(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(handler(t))
 	t.Cleanup(srv.Close)
 	client := adminv1connect.NewDebugServiceClient(srv.Client(), srv.URL)
 	stream, err := client.WatchCalls(t.Context(), connect.NewRequest(&adminv1.WatchCallsRequest{}))
@@ -244,7 +229,7 @@ func TestWatchCalls(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	srv := httptest.NewServer(admin.Handler(oneplugin{}, oneplugin{}, oneplugin{}, oneplugin{}))
+	srv := httptest.NewServer(handler(t))
 	t.Cleanup(srv.Close)
 	client := adminv1connect.NewDebugServiceClient(srv.Client(), srv.URL)
 	publish := adminv1.ExplainedAction_EXPLAINED_ACTION_PUBLISH

@@ -38,19 +38,3 @@ func (s *debugService) Explain(ctx context.Context, req *connect.Request[adminv1
 	}
 	return connect.NewResponse(out), nil
 }
-
-// refusal gives an error the code that it has for callers; nil stays nil.
-func refusal(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, ErrUnknown):
-		return connect.NewError(connect.CodeNotFound, err)
-	case errors.Is(ctx.Err(), context.Canceled):
-		return connect.NewError(connect.CodeCanceled, err)
-	case ctx.Err() != nil:
-		return connect.NewError(connect.CodeDeadlineExceeded, err)
-	default:
-		return connect.NewError(connect.CodeFailedPrecondition, err)
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -90,6 +91,14 @@ func (a Retained) Get(name string) (*mqtt.Message, bool) {
 // Interceptors are not asked. The error wraps ErrInvalid or ErrQuota, or is a
 // *Refusal as Publish returns it, the store's, or ctx's.
 func (a Retained) Put(ctx context.Context, m *mqtt.Message) (revision uint64, err error) {
+	if revision, err = a.set(ctx, m); err != nil {
+		return 0, err
+	}
+	return revision, a.b.retained.Wait(ctx, revision)
+}
+
+// set is Put without waiting for the store.
+func (a Retained) set(ctx context.Context, m *mqtt.Message) (revision uint64, err error) {
 	c, err := a.b.made(ctx, m)
 	if err != nil {
 		return 0, err
@@ -99,10 +108,30 @@ func (a Retained) Put(ctx context.Context, m *mqtt.Message) (revision uint64, er
 	if errors.Is(err, retain.ErrQuota) {
 		return 0, fmt.Errorf("%w: %w", ErrQuota, err)
 	}
-	if err != nil {
-		return 0, err
+	return revision, err
+}
+
+// importAhead is how many messages Import takes before the store has the first.
+const importAhead = 1024
+
+// Import is Put for many messages, which the store gets many at a time. It ends
+// at the first error and returns how many messages came before; some of those
+// may not be in the store if the error is its.
+func (a Retained) Import(ctx context.Context, messages iter.Seq[*mqtt.Message]) (put int, err error) {
+	var last uint64
+	for m := range messages {
+		revision, err := a.set(ctx, m)
+		if err != nil {
+			return put, errors.Join(err, a.b.retained.Wait(ctx, last))
+		}
+		last = revision
+		if put++; put%importAhead == 0 {
+			if err := a.b.retained.Wait(ctx, last); err != nil {
+				return put, err
+			}
+		}
 	}
-	return revision, a.b.retained.Wait(ctx, revision)
+	return put, a.b.retained.Wait(ctx, last)
 }
 
 // Delete removes the retained messages that match a filter, or that of one

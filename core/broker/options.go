@@ -139,6 +139,9 @@ type Limits struct {
 	FarewellTimeout time.Duration
 }
 
+// Limits returns the limits in force, defaults included.
+func (b *Broker) Limits() Limits { return b.limits }
+
 func (l Limits) withDefaults() Limits {
 	or(&l.ConnectTimeout, 10*time.Second)
 	or(&l.ConnectPacketSize, 16<<10)

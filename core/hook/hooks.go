@@ -2,6 +2,7 @@ package hook
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -38,6 +39,10 @@ type ObserverEntry struct {
 	Counters *Counters // nil: how long it takes is not counted
 	// Dropped, if not nil, is told of lost events; it must not block.
 	Dropped func(n uint64)
+	// Only, if not nil, says which of the events that the interests want are
+	// queued. It is called from the goroutines of clients, from many at once, and
+	// must not block. What a snapshot tells passes it by.
+	Only func(*Event) bool
 }
 
 // Hooks is what the broker asks: the validators, interceptors and observers in
@@ -53,8 +58,10 @@ type Hooks struct {
 	observers    atomic.Pointer[observerSet]
 	presence     atomic.Pointer[Presence] // nil: no snapshots
 
-	mu     sync.Mutex // serialises the setters
-	closed bool       // guarded by mu
+	mu     sync.Mutex // serialises the setters and guards the fields below
+	closed bool
+	set    []ObserverEntry  // by SetObservers
+	added  []*ObserverEntry // by AddObserver
 }
 
 // NewHooks returns hooks with nothing in them: everyone may connect and
@@ -109,6 +116,37 @@ func (h *Hooks) SetObservers(entries []ObserverEntry) {
 	defer h.mu.Unlock()
 	if h.closed {
 		return
+	}
+	h.set = slices.Clone(entries)
+	h.observe()
+}
+
+// AddObserver adds an observer, whatever SetObservers sets, until remove is
+// called, which ends its goroutine after what is queued was told, or returns at
+// once if the hooks are closed.
+func (h *Hooks) AddObserver(e ObserverEntry) (remove func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return func() {}
+	}
+	h.added = append(h.added, &e)
+	h.observe()
+	return sync.OnceFunc(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.added = slices.DeleteFunc(h.added, func(o *ObserverEntry) bool { return o == &e })
+		if !h.closed {
+			h.observe()
+		}
+	})
+}
+
+// observe puts the observers in force. mu is held.
+func (h *Hooks) observe() {
+	entries := slices.Clone(h.set)
+	for _, e := range h.added {
+		entries = append(entries, *e)
 	}
 	old := h.observers.Load()
 	next := newObserverSet(entries, old, h)

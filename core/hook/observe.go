@@ -66,7 +66,7 @@ func (h *Hooks) Emit(e *Event) {
 		return
 	}
 	for _, t := range set.taps {
-		if t.filter.Load().wants(e) {
+		if t.filter.Load().wants(e) && (t.entry.Only == nil || t.entry.Only(e)) {
 			t.push(e)
 		}
 	}

@@ -98,3 +98,30 @@ func BenchmarkEmitNobody(b *testing.B) {
 		}
 	}
 }
+
+// An observer that somebody adds comes and goes whatever is set meanwhile.
+func TestAddObserver(t *testing.T) {
+	h := hook.NewHooks(nil)
+	set, added := &recorder{}, &recorder{}
+	h.SetObservers([]hook.ObserverEntry{{Observer: set}})
+	remove := h.AddObserver(hook.ObserverEntry{
+		Observer: added, Only: func(e *hook.Event) bool { return e.ClientID == "c" },
+	})
+	h.Emit(&hook.Event{Kind: hook.Connected, ClientID: "c"})
+	h.Emit(&hook.Event{Kind: hook.Connected, ClientID: "d"})
+	h.SetObservers(nil)
+	h.Emit(&hook.Event{Kind: hook.Disconnected, ClientID: "c"})
+	remove()
+	remove()
+	h.Emit(&hook.Event{Kind: hook.Connected, ClientID: "c"})
+	if len(set.events) != 2 || len(added.events) != 2 || added.events[1].Kind != hook.Disconnected {
+		t.Errorf("told %v and %v", set.events, added.events)
+	}
+	if h.Observes(hook.Connected) {
+		t.Error("somebody observes still")
+	}
+	remove = h.AddObserver(hook.ObserverEntry{Observer: added})
+	h.Close()
+	remove()
+	h.AddObserver(hook.ObserverEntry{Observer: added})()
+}

@@ -78,8 +78,10 @@ var rows = []row{
 	},
 	{
 		"admin", "core/admin",
-		[]string{"proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect"},
-		"core/admin declares the server that it shows; cmd/broker hands it one",
+		[]string{
+			"core/mqtt", "core/topic", "core/hook", "core/broker", "proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect",
+		},
+		"core/admin puts the broker's server API into the words of the contract; cmd/broker hands it plugins, stores and configuration",
 	},
 	{
 		"pluginapi", "pluginapi/...",

@@ -21,6 +21,301 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PutRetainedRequest is a message to be retained.
+type PutRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The message; its RETAIN flag does not matter.
+	Message       *Message `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRetainedRequest) Reset() {
+	*x = PutRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRetainedRequest) ProtoMessage() {}
+
+func (x *PutRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRetainedRequest.ProtoReflect.Descriptor instead.
+func (*PutRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *PutRetainedRequest) GetMessage() *Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+// PutRetainedResponse says that it is stored.
+type PutRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Revision of the change; it grows with every one.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PutRetainedResponse) Reset() {
+	*x = PutRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PutRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PutRetainedResponse) ProtoMessage() {}
+
+func (x *PutRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PutRetainedResponse.ProtoReflect.Descriptor instead.
+func (*PutRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PutRetainedResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// ExportRetainedRequest says which messages.
+type ExportRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic filter; empty means every topic, those that begin with "$" too.
+	Filter        string `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRetainedRequest) Reset() {
+	*x = ExportRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRetainedRequest) ProtoMessage() {}
+
+func (x *ExportRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRetainedRequest.ProtoReflect.Descriptor instead.
+func (*ExportRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ExportRetainedRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+// ExportRetainedResponse is a part of the messages.
+type ExportRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages.
+	Messages []*RetainedMessage `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	// How many there are in all.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExportRetainedResponse) Reset() {
+	*x = ExportRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExportRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExportRetainedResponse) ProtoMessage() {}
+
+func (x *ExportRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExportRetainedResponse.ProtoReflect.Descriptor instead.
+func (*ExportRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ExportRetainedResponse) GetMessages() []*RetainedMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+func (x *ExportRetainedResponse) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// ImportRetainedRequest is a part of the messages.
+type ImportRetainedRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages. One that has a time of creation keeps it; one that has expired
+	// meanwhile is passed over.
+	Messages      []*RetainedMessage `protobuf:"bytes,1,rep,name=messages,proto3" json:"messages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRetainedRequest) Reset() {
+	*x = ImportRetainedRequest{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRetainedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRetainedRequest) ProtoMessage() {}
+
+func (x *ImportRetainedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRetainedRequest.ProtoReflect.Descriptor instead.
+func (*ImportRetainedRequest) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ImportRetainedRequest) GetMessages() []*RetainedMessage {
+	if x != nil {
+		return x.Messages
+	}
+	return nil
+}
+
+// ImportRetainedResponse tells what was stored.
+type ImportRetainedResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Messages that are stored.
+	Imported uint64 `protobuf:"varint,1,opt,name=imported,proto3" json:"imported,omitempty"`
+	// Messages that had expired.
+	Expired       uint64 `protobuf:"varint,2,opt,name=expired,proto3" json:"expired,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRetainedResponse) Reset() {
+	*x = ImportRetainedResponse{}
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRetainedResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRetainedResponse) ProtoMessage() {}
+
+func (x *ImportRetainedResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRetainedResponse.ProtoReflect.Descriptor instead.
+func (*ImportRetainedResponse) Descriptor() ([]byte, []int) {
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ImportRetainedResponse) GetImported() uint64 {
+	if x != nil {
+		return x.Imported
+	}
+	return 0
+}
+
+func (x *ImportRetainedResponse) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
 // RetainedMessage is a retained message.
 type RetainedMessage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -57,7 +352,7 @@ type RetainedMessage struct {
 
 func (x *RetainedMessage) Reset() {
 	*x = RetainedMessage{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -69,7 +364,7 @@ func (x *RetainedMessage) String() string {
 func (*RetainedMessage) ProtoMessage() {}
 
 func (x *RetainedMessage) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[0]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -82,7 +377,7 @@ func (x *RetainedMessage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainedMessage.ProtoReflect.Descriptor instead.
 func (*RetainedMessage) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{0}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RetainedMessage) GetTopic() string {
@@ -189,7 +484,7 @@ type RetainedUserProperty struct {
 
 func (x *RetainedUserProperty) Reset() {
 	*x = RetainedUserProperty{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +496,7 @@ func (x *RetainedUserProperty) String() string {
 func (*RetainedUserProperty) ProtoMessage() {}
 
 func (x *RetainedUserProperty) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[1]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +509,7 @@ func (x *RetainedUserProperty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetainedUserProperty.ProtoReflect.Descriptor instead.
 func (*RetainedUserProperty) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{1}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RetainedUserProperty) GetKey() string {
@@ -248,7 +543,7 @@ type ListRetainedRequest struct {
 
 func (x *ListRetainedRequest) Reset() {
 	*x = ListRetainedRequest{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +555,7 @@ func (x *ListRetainedRequest) String() string {
 func (*ListRetainedRequest) ProtoMessage() {}
 
 func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[2]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +568,7 @@ func (x *ListRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedRequest.ProtoReflect.Descriptor instead.
 func (*ListRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{2}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListRetainedRequest) GetFilter() string {
@@ -317,7 +612,7 @@ type ListRetainedResponse struct {
 
 func (x *ListRetainedResponse) Reset() {
 	*x = ListRetainedResponse{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +624,7 @@ func (x *ListRetainedResponse) String() string {
 func (*ListRetainedResponse) ProtoMessage() {}
 
 func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[3]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +637,7 @@ func (x *ListRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRetainedResponse.ProtoReflect.Descriptor instead.
 func (*ListRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{3}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListRetainedResponse) GetMessages() []*RetainedMessage {
@@ -370,7 +665,7 @@ type GetRetainedRequest struct {
 
 func (x *GetRetainedRequest) Reset() {
 	*x = GetRetainedRequest{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -382,7 +677,7 @@ func (x *GetRetainedRequest) String() string {
 func (*GetRetainedRequest) ProtoMessage() {}
 
 func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[4]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -395,7 +690,7 @@ func (x *GetRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedRequest.ProtoReflect.Descriptor instead.
 func (*GetRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{4}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetRetainedRequest) GetTopic() string {
@@ -416,7 +711,7 @@ type GetRetainedResponse struct {
 
 func (x *GetRetainedResponse) Reset() {
 	*x = GetRetainedResponse{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +723,7 @@ func (x *GetRetainedResponse) String() string {
 func (*GetRetainedResponse) ProtoMessage() {}
 
 func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[5]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +736,7 @@ func (x *GetRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRetainedResponse.ProtoReflect.Descriptor instead.
 func (*GetRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRetainedResponse) GetMessage() *RetainedMessage {
@@ -464,7 +759,7 @@ type DeleteRetainedRequest struct {
 
 func (x *DeleteRetainedRequest) Reset() {
 	*x = DeleteRetainedRequest{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +771,7 @@ func (x *DeleteRetainedRequest) String() string {
 func (*DeleteRetainedRequest) ProtoMessage() {}
 
 func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[6]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +784,7 @@ func (x *DeleteRetainedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeleteRetainedRequest) GetFilter() string {
@@ -517,7 +812,7 @@ type DeleteRetainedResponse struct {
 
 func (x *DeleteRetainedResponse) Reset() {
 	*x = DeleteRetainedResponse{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -529,7 +824,7 @@ func (x *DeleteRetainedResponse) String() string {
 func (*DeleteRetainedResponse) ProtoMessage() {}
 
 func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[7]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -542,7 +837,7 @@ func (x *DeleteRetainedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRetainedResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRetainedResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *DeleteRetainedResponse) GetDeleted() uint64 {
@@ -567,7 +862,7 @@ type MigrateRequest struct {
 
 func (x *MigrateRequest) Reset() {
 	*x = MigrateRequest{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -579,7 +874,7 @@ func (x *MigrateRequest) String() string {
 func (*MigrateRequest) ProtoMessage() {}
 
 func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[8]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -592,7 +887,7 @@ func (x *MigrateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateRequest.ProtoReflect.Descriptor instead.
 func (*MigrateRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *MigrateRequest) GetFrom() string {
@@ -634,7 +929,7 @@ type MigrateResponse struct {
 
 func (x *MigrateResponse) Reset() {
 	*x = MigrateResponse{}
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -646,7 +941,7 @@ func (x *MigrateResponse) String() string {
 func (*MigrateResponse) ProtoMessage() {}
 
 func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[9]
+	mi := &file_gatehouse_admin_v1_retained_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -659,7 +954,7 @@ func (x *MigrateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MigrateResponse.ProtoReflect.Descriptor instead.
 func (*MigrateResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_admin_v1_retained_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *MigrateResponse) GetCopied() uint64 {
@@ -694,7 +989,21 @@ var File_gatehouse_admin_v1_retained_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_retained_proto_rawDesc = "" +
 	"\n" +
-	"!gatehouse/admin/v1/retained.proto\x12\x12gatehouse.admin.v1\"\x91\x04\n" +
+	"!gatehouse/admin/v1/retained.proto\x12\x12gatehouse.admin.v1\x1a gatehouse/admin/v1/message.proto\"K\n" +
+	"\x12PutRetainedRequest\x125\n" +
+	"\amessage\x18\x01 \x01(\v2\x1b.gatehouse.admin.v1.MessageR\amessage\"1\n" +
+	"\x13PutRetainedResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"/\n" +
+	"\x15ExportRetainedRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\"o\n" +
+	"\x16ExportRetainedResponse\x12?\n" +
+	"\bmessages\x18\x01 \x03(\v2#.gatehouse.admin.v1.RetainedMessageR\bmessages\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"X\n" +
+	"\x15ImportRetainedRequest\x12?\n" +
+	"\bmessages\x18\x01 \x03(\v2#.gatehouse.admin.v1.RetainedMessageR\bmessages\"N\n" +
+	"\x16ImportRetainedResponse\x12\x1a\n" +
+	"\bimported\x18\x01 \x01(\x04R\bimported\x12\x18\n" +
+	"\aexpired\x18\x02 \x01(\x04R\aexpired\"\x91\x04\n" +
 	"\x0fRetainedMessage\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12!\n" +
@@ -740,12 +1049,15 @@ const file_gatehouse_admin_v1_retained_proto_rawDesc = "" +
 	"\x06copied\x18\x01 \x01(\x04R\x06copied\x12\x14\n" +
 	"\x05total\x18\x02 \x01(\x04R\x05total\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1c\n" +
-	"\tconfigure\x18\x04 \x01(\tR\tconfigure2\x93\x03\n" +
+	"\tconfigure\x18\x04 \x01(\tR\tconfigure2\xc9\x05\n" +
 	"\x0fRetainedService\x12T\n" +
 	"\aMigrate\x12\".gatehouse.admin.v1.MigrateRequest\x1a#.gatehouse.admin.v1.MigrateResponse0\x01\x12a\n" +
 	"\fListRetained\x12'.gatehouse.admin.v1.ListRetainedRequest\x1a(.gatehouse.admin.v1.ListRetainedResponse\x12^\n" +
 	"\vGetRetained\x12&.gatehouse.admin.v1.GetRetainedRequest\x1a'.gatehouse.admin.v1.GetRetainedResponse\x12g\n" +
-	"\x0eDeleteRetained\x12).gatehouse.admin.v1.DeleteRetainedRequest\x1a*.gatehouse.admin.v1.DeleteRetainedResponseBFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
+	"\x0eDeleteRetained\x12).gatehouse.admin.v1.DeleteRetainedRequest\x1a*.gatehouse.admin.v1.DeleteRetainedResponse\x12^\n" +
+	"\vPutRetained\x12&.gatehouse.admin.v1.PutRetainedRequest\x1a'.gatehouse.admin.v1.PutRetainedResponse\x12i\n" +
+	"\x0eExportRetained\x12).gatehouse.admin.v1.ExportRetainedRequest\x1a*.gatehouse.admin.v1.ExportRetainedResponse0\x01\x12i\n" +
+	"\x0eImportRetained\x12).gatehouse.admin.v1.ImportRetainedRequest\x1a*.gatehouse.admin.v1.ImportRetainedResponse(\x01BFZDgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1;adminv1b\x06proto3"
 
 var (
 	file_gatehouse_admin_v1_retained_proto_rawDescOnce sync.Once
@@ -759,36 +1071,52 @@ func file_gatehouse_admin_v1_retained_proto_rawDescGZIP() []byte {
 	return file_gatehouse_admin_v1_retained_proto_rawDescData
 }
 
-var file_gatehouse_admin_v1_retained_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_gatehouse_admin_v1_retained_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_gatehouse_admin_v1_retained_proto_goTypes = []any{
-	(*RetainedMessage)(nil),        // 0: gatehouse.admin.v1.RetainedMessage
-	(*RetainedUserProperty)(nil),   // 1: gatehouse.admin.v1.RetainedUserProperty
-	(*ListRetainedRequest)(nil),    // 2: gatehouse.admin.v1.ListRetainedRequest
-	(*ListRetainedResponse)(nil),   // 3: gatehouse.admin.v1.ListRetainedResponse
-	(*GetRetainedRequest)(nil),     // 4: gatehouse.admin.v1.GetRetainedRequest
-	(*GetRetainedResponse)(nil),    // 5: gatehouse.admin.v1.GetRetainedResponse
-	(*DeleteRetainedRequest)(nil),  // 6: gatehouse.admin.v1.DeleteRetainedRequest
-	(*DeleteRetainedResponse)(nil), // 7: gatehouse.admin.v1.DeleteRetainedResponse
-	(*MigrateRequest)(nil),         // 8: gatehouse.admin.v1.MigrateRequest
-	(*MigrateResponse)(nil),        // 9: gatehouse.admin.v1.MigrateResponse
+	(*PutRetainedRequest)(nil),     // 0: gatehouse.admin.v1.PutRetainedRequest
+	(*PutRetainedResponse)(nil),    // 1: gatehouse.admin.v1.PutRetainedResponse
+	(*ExportRetainedRequest)(nil),  // 2: gatehouse.admin.v1.ExportRetainedRequest
+	(*ExportRetainedResponse)(nil), // 3: gatehouse.admin.v1.ExportRetainedResponse
+	(*ImportRetainedRequest)(nil),  // 4: gatehouse.admin.v1.ImportRetainedRequest
+	(*ImportRetainedResponse)(nil), // 5: gatehouse.admin.v1.ImportRetainedResponse
+	(*RetainedMessage)(nil),        // 6: gatehouse.admin.v1.RetainedMessage
+	(*RetainedUserProperty)(nil),   // 7: gatehouse.admin.v1.RetainedUserProperty
+	(*ListRetainedRequest)(nil),    // 8: gatehouse.admin.v1.ListRetainedRequest
+	(*ListRetainedResponse)(nil),   // 9: gatehouse.admin.v1.ListRetainedResponse
+	(*GetRetainedRequest)(nil),     // 10: gatehouse.admin.v1.GetRetainedRequest
+	(*GetRetainedResponse)(nil),    // 11: gatehouse.admin.v1.GetRetainedResponse
+	(*DeleteRetainedRequest)(nil),  // 12: gatehouse.admin.v1.DeleteRetainedRequest
+	(*DeleteRetainedResponse)(nil), // 13: gatehouse.admin.v1.DeleteRetainedResponse
+	(*MigrateRequest)(nil),         // 14: gatehouse.admin.v1.MigrateRequest
+	(*MigrateResponse)(nil),        // 15: gatehouse.admin.v1.MigrateResponse
+	(*Message)(nil),                // 16: gatehouse.admin.v1.Message
 }
 var file_gatehouse_admin_v1_retained_proto_depIdxs = []int32{
-	1, // 0: gatehouse.admin.v1.RetainedMessage.user_properties:type_name -> gatehouse.admin.v1.RetainedUserProperty
-	0, // 1: gatehouse.admin.v1.ListRetainedResponse.messages:type_name -> gatehouse.admin.v1.RetainedMessage
-	0, // 2: gatehouse.admin.v1.GetRetainedResponse.message:type_name -> gatehouse.admin.v1.RetainedMessage
-	8, // 3: gatehouse.admin.v1.RetainedService.Migrate:input_type -> gatehouse.admin.v1.MigrateRequest
-	2, // 4: gatehouse.admin.v1.RetainedService.ListRetained:input_type -> gatehouse.admin.v1.ListRetainedRequest
-	4, // 5: gatehouse.admin.v1.RetainedService.GetRetained:input_type -> gatehouse.admin.v1.GetRetainedRequest
-	6, // 6: gatehouse.admin.v1.RetainedService.DeleteRetained:input_type -> gatehouse.admin.v1.DeleteRetainedRequest
-	9, // 7: gatehouse.admin.v1.RetainedService.Migrate:output_type -> gatehouse.admin.v1.MigrateResponse
-	3, // 8: gatehouse.admin.v1.RetainedService.ListRetained:output_type -> gatehouse.admin.v1.ListRetainedResponse
-	5, // 9: gatehouse.admin.v1.RetainedService.GetRetained:output_type -> gatehouse.admin.v1.GetRetainedResponse
-	7, // 10: gatehouse.admin.v1.RetainedService.DeleteRetained:output_type -> gatehouse.admin.v1.DeleteRetainedResponse
-	7, // [7:11] is the sub-list for method output_type
-	3, // [3:7] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	16, // 0: gatehouse.admin.v1.PutRetainedRequest.message:type_name -> gatehouse.admin.v1.Message
+	6,  // 1: gatehouse.admin.v1.ExportRetainedResponse.messages:type_name -> gatehouse.admin.v1.RetainedMessage
+	6,  // 2: gatehouse.admin.v1.ImportRetainedRequest.messages:type_name -> gatehouse.admin.v1.RetainedMessage
+	7,  // 3: gatehouse.admin.v1.RetainedMessage.user_properties:type_name -> gatehouse.admin.v1.RetainedUserProperty
+	6,  // 4: gatehouse.admin.v1.ListRetainedResponse.messages:type_name -> gatehouse.admin.v1.RetainedMessage
+	6,  // 5: gatehouse.admin.v1.GetRetainedResponse.message:type_name -> gatehouse.admin.v1.RetainedMessage
+	14, // 6: gatehouse.admin.v1.RetainedService.Migrate:input_type -> gatehouse.admin.v1.MigrateRequest
+	8,  // 7: gatehouse.admin.v1.RetainedService.ListRetained:input_type -> gatehouse.admin.v1.ListRetainedRequest
+	10, // 8: gatehouse.admin.v1.RetainedService.GetRetained:input_type -> gatehouse.admin.v1.GetRetainedRequest
+	12, // 9: gatehouse.admin.v1.RetainedService.DeleteRetained:input_type -> gatehouse.admin.v1.DeleteRetainedRequest
+	0,  // 10: gatehouse.admin.v1.RetainedService.PutRetained:input_type -> gatehouse.admin.v1.PutRetainedRequest
+	2,  // 11: gatehouse.admin.v1.RetainedService.ExportRetained:input_type -> gatehouse.admin.v1.ExportRetainedRequest
+	4,  // 12: gatehouse.admin.v1.RetainedService.ImportRetained:input_type -> gatehouse.admin.v1.ImportRetainedRequest
+	15, // 13: gatehouse.admin.v1.RetainedService.Migrate:output_type -> gatehouse.admin.v1.MigrateResponse
+	9,  // 14: gatehouse.admin.v1.RetainedService.ListRetained:output_type -> gatehouse.admin.v1.ListRetainedResponse
+	11, // 15: gatehouse.admin.v1.RetainedService.GetRetained:output_type -> gatehouse.admin.v1.GetRetainedResponse
+	13, // 16: gatehouse.admin.v1.RetainedService.DeleteRetained:output_type -> gatehouse.admin.v1.DeleteRetainedResponse
+	1,  // 17: gatehouse.admin.v1.RetainedService.PutRetained:output_type -> gatehouse.admin.v1.PutRetainedResponse
+	3,  // 18: gatehouse.admin.v1.RetainedService.ExportRetained:output_type -> gatehouse.admin.v1.ExportRetainedResponse
+	5,  // 19: gatehouse.admin.v1.RetainedService.ImportRetained:output_type -> gatehouse.admin.v1.ImportRetainedResponse
+	13, // [13:20] is the sub-list for method output_type
+	6,  // [6:13] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_admin_v1_retained_proto_init() }
@@ -796,14 +1124,15 @@ func file_gatehouse_admin_v1_retained_proto_init() {
 	if File_gatehouse_admin_v1_retained_proto != nil {
 		return
 	}
-	file_gatehouse_admin_v1_retained_proto_msgTypes[0].OneofWrappers = []any{}
+	file_gatehouse_admin_v1_message_proto_init()
+	file_gatehouse_admin_v1_retained_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_admin_v1_retained_proto_rawDesc), len(file_gatehouse_admin_v1_retained_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -44,6 +44,15 @@ const (
 	// RetainedServiceDeleteRetainedProcedure is the fully-qualified name of the RetainedService's
 	// DeleteRetained RPC.
 	RetainedServiceDeleteRetainedProcedure = "/gatehouse.admin.v1.RetainedService/DeleteRetained"
+	// RetainedServicePutRetainedProcedure is the fully-qualified name of the RetainedService's
+	// PutRetained RPC.
+	RetainedServicePutRetainedProcedure = "/gatehouse.admin.v1.RetainedService/PutRetained"
+	// RetainedServiceExportRetainedProcedure is the fully-qualified name of the RetainedService's
+	// ExportRetained RPC.
+	RetainedServiceExportRetainedProcedure = "/gatehouse.admin.v1.RetainedService/ExportRetained"
+	// RetainedServiceImportRetainedProcedure is the fully-qualified name of the RetainedService's
+	// ImportRetained RPC.
+	RetainedServiceImportRetainedProcedure = "/gatehouse.admin.v1.RetainedService/ImportRetained"
 )
 
 // RetainedServiceClient is a client for the gatehouse.admin.v1.RetainedService service.
@@ -61,6 +70,17 @@ type RetainedServiceClient interface {
 	// DeleteRetained removes the retained message of a topic, all that match a
 	// filter, or all. It answers when the store has followed.
 	DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error)
+	// PutRetained stores a retained message without publishing it: subscribers that
+	// there are get nothing, interceptors are not asked. An empty payload removes
+	// what the topic has. It answers when the store has followed.
+	PutRetained(context.Context, *connect.Request[v1.PutRetainedRequest]) (*connect.Response[v1.PutRetainedResponse], error)
+	// ExportRetained tells all retained messages, with their whole payloads, as
+	// they are at one moment, in order of topic. $SYS is not among them.
+	ExportRetained(context.Context, *connect.Request[v1.ExportRetainedRequest]) (*connect.ServerStreamForClient[v1.ExportRetainedResponse], error)
+	// ImportRetained stores what ExportRetained told, as PutRetained does, and
+	// answers when the store has it. A message that is not valid ends it with
+	// INVALID_ARGUMENT; those before it are stored.
+	ImportRetained(context.Context) *connect.ClientStreamForClient[v1.ImportRetainedRequest, v1.ImportRetainedResponse]
 }
 
 // NewRetainedServiceClient constructs a client for the gatehouse.admin.v1.RetainedService service.
@@ -98,6 +118,24 @@ func NewRetainedServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(retainedServiceMethods.ByName("DeleteRetained")),
 			connect.WithClientOptions(opts...),
 		),
+		putRetained: connect.NewClient[v1.PutRetainedRequest, v1.PutRetainedResponse](
+			httpClient,
+			baseURL+RetainedServicePutRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("PutRetained")),
+			connect.WithClientOptions(opts...),
+		),
+		exportRetained: connect.NewClient[v1.ExportRetainedRequest, v1.ExportRetainedResponse](
+			httpClient,
+			baseURL+RetainedServiceExportRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("ExportRetained")),
+			connect.WithClientOptions(opts...),
+		),
+		importRetained: connect.NewClient[v1.ImportRetainedRequest, v1.ImportRetainedResponse](
+			httpClient,
+			baseURL+RetainedServiceImportRetainedProcedure,
+			connect.WithSchema(retainedServiceMethods.ByName("ImportRetained")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -107,6 +145,9 @@ type retainedServiceClient struct {
 	listRetained   *connect.Client[v1.ListRetainedRequest, v1.ListRetainedResponse]
 	getRetained    *connect.Client[v1.GetRetainedRequest, v1.GetRetainedResponse]
 	deleteRetained *connect.Client[v1.DeleteRetainedRequest, v1.DeleteRetainedResponse]
+	putRetained    *connect.Client[v1.PutRetainedRequest, v1.PutRetainedResponse]
+	exportRetained *connect.Client[v1.ExportRetainedRequest, v1.ExportRetainedResponse]
+	importRetained *connect.Client[v1.ImportRetainedRequest, v1.ImportRetainedResponse]
 }
 
 // Migrate calls gatehouse.admin.v1.RetainedService.Migrate.
@@ -129,6 +170,21 @@ func (c *retainedServiceClient) DeleteRetained(ctx context.Context, req *connect
 	return c.deleteRetained.CallUnary(ctx, req)
 }
 
+// PutRetained calls gatehouse.admin.v1.RetainedService.PutRetained.
+func (c *retainedServiceClient) PutRetained(ctx context.Context, req *connect.Request[v1.PutRetainedRequest]) (*connect.Response[v1.PutRetainedResponse], error) {
+	return c.putRetained.CallUnary(ctx, req)
+}
+
+// ExportRetained calls gatehouse.admin.v1.RetainedService.ExportRetained.
+func (c *retainedServiceClient) ExportRetained(ctx context.Context, req *connect.Request[v1.ExportRetainedRequest]) (*connect.ServerStreamForClient[v1.ExportRetainedResponse], error) {
+	return c.exportRetained.CallServerStream(ctx, req)
+}
+
+// ImportRetained calls gatehouse.admin.v1.RetainedService.ImportRetained.
+func (c *retainedServiceClient) ImportRetained(ctx context.Context) *connect.ClientStreamForClient[v1.ImportRetainedRequest, v1.ImportRetainedResponse] {
+	return c.importRetained.CallClientStream(ctx)
+}
+
 // RetainedServiceHandler is an implementation of the gatehouse.admin.v1.RetainedService service.
 type RetainedServiceHandler interface {
 	// Migrate moves all retained messages from one store to another, while
@@ -144,6 +200,17 @@ type RetainedServiceHandler interface {
 	// DeleteRetained removes the retained message of a topic, all that match a
 	// filter, or all. It answers when the store has followed.
 	DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error)
+	// PutRetained stores a retained message without publishing it: subscribers that
+	// there are get nothing, interceptors are not asked. An empty payload removes
+	// what the topic has. It answers when the store has followed.
+	PutRetained(context.Context, *connect.Request[v1.PutRetainedRequest]) (*connect.Response[v1.PutRetainedResponse], error)
+	// ExportRetained tells all retained messages, with their whole payloads, as
+	// they are at one moment, in order of topic. $SYS is not among them.
+	ExportRetained(context.Context, *connect.Request[v1.ExportRetainedRequest], *connect.ServerStream[v1.ExportRetainedResponse]) error
+	// ImportRetained stores what ExportRetained told, as PutRetained does, and
+	// answers when the store has it. A message that is not valid ends it with
+	// INVALID_ARGUMENT; those before it are stored.
+	ImportRetained(context.Context, *connect.ClientStream[v1.ImportRetainedRequest]) (*connect.Response[v1.ImportRetainedResponse], error)
 }
 
 // NewRetainedServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -177,6 +244,24 @@ func NewRetainedServiceHandler(svc RetainedServiceHandler, opts ...connect.Handl
 		connect.WithSchema(retainedServiceMethods.ByName("DeleteRetained")),
 		connect.WithHandlerOptions(opts...),
 	)
+	retainedServicePutRetainedHandler := connect.NewUnaryHandler(
+		RetainedServicePutRetainedProcedure,
+		svc.PutRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("PutRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
+	retainedServiceExportRetainedHandler := connect.NewServerStreamHandler(
+		RetainedServiceExportRetainedProcedure,
+		svc.ExportRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("ExportRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
+	retainedServiceImportRetainedHandler := connect.NewClientStreamHandler(
+		RetainedServiceImportRetainedProcedure,
+		svc.ImportRetained,
+		connect.WithSchema(retainedServiceMethods.ByName("ImportRetained")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/gatehouse.admin.v1.RetainedService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case RetainedServiceMigrateProcedure:
@@ -187,6 +272,12 @@ func NewRetainedServiceHandler(svc RetainedServiceHandler, opts ...connect.Handl
 			retainedServiceGetRetainedHandler.ServeHTTP(w, r)
 		case RetainedServiceDeleteRetainedProcedure:
 			retainedServiceDeleteRetainedHandler.ServeHTTP(w, r)
+		case RetainedServicePutRetainedProcedure:
+			retainedServicePutRetainedHandler.ServeHTTP(w, r)
+		case RetainedServiceExportRetainedProcedure:
+			retainedServiceExportRetainedHandler.ServeHTTP(w, r)
+		case RetainedServiceImportRetainedProcedure:
+			retainedServiceImportRetainedHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -210,4 +301,16 @@ func (UnimplementedRetainedServiceHandler) GetRetained(context.Context, *connect
 
 func (UnimplementedRetainedServiceHandler) DeleteRetained(context.Context, *connect.Request[v1.DeleteRetainedRequest]) (*connect.Response[v1.DeleteRetainedResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.DeleteRetained is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) PutRetained(context.Context, *connect.Request[v1.PutRetainedRequest]) (*connect.Response[v1.PutRetainedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.PutRetained is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) ExportRetained(context.Context, *connect.Request[v1.ExportRetainedRequest], *connect.ServerStream[v1.ExportRetainedResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.ExportRetained is not implemented"))
+}
+
+func (UnimplementedRetainedServiceHandler) ImportRetained(context.Context, *connect.ClientStream[v1.ImportRetainedRequest]) (*connect.Response[v1.ImportRetainedResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("gatehouse.admin.v1.RetainedService.ImportRetained is not implemented"))
 }
