@@ -142,6 +142,7 @@ func describe(t *testing.T) map[string]map[string]string {
 			section = strings.TrimSpace(title)
 			out[section] = make(map[string]string)
 		}
+		line = strings.ReplaceAll(line, "| |", "|  |") // an empty cell
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		if !strings.HasPrefix(line, "| `") || len(cells) != 3 {
 			continue

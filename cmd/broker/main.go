@@ -27,6 +27,7 @@ type command struct {
 	Import   importCmd   `cmd:"" help:"Translate the configuration of another broker."`
 	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Man      manCmd      `cmd:"" hidden:"" help:"Print a manual page, for packages."`
 }
 
 // terminal is where a command reads and writes.
@@ -67,7 +68,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "broker: %v\nTry \"broker --help\".\n", err)
 		return 2
 	}
-	err = ctx.Run()
+	err = ctx.Run(parser.Model)
 	var code exitError
 	switch {
 	case err == nil:

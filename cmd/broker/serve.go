@@ -39,8 +39,8 @@ type serveCmd struct {
 	DataDir     string   `help:"Folder for what has to be kept." placeholder:"DIR"`
 	RunDir      string   `help:"Private folder for sockets, with a short path." placeholder:"DIR"`
 	Admin       string   `help:"Address of the admin API (default: admin.sock in the run folder)." placeholder:"URL"`
-	LogLevel    string   `help:"debug, info, warn or error." enum:",debug,info,warn,error" default:""`
-	LogFormat   string   `help:"text or json." enum:",text,json" default:""`
+	LogLevel    string   `help:"debug, info, warn or error." placeholder:"LEVEL" enum:",debug,info,warn,error" default:""`
+	LogFormat   string   `help:"text or json." placeholder:"FORMAT" enum:",text,json" default:""`
 	CheckConfig bool     `help:"Check the configuration and end."`
 }
 
