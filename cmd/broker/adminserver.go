@@ -43,10 +43,10 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	closes := make(chan struct{})
 	a := &adminServer{
-		http: &http.Server{Handler: admin.Handler(&admin.Server{
+		http: &http.Server{Handler: s.adminHandler(admin.Handler(&admin.Server{
 			Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
 			Config: liveConfig{s, closes}, Listeners: s.addresses, Closes: closes,
-		}), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
+		})), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
 		done: make(chan error, 1),
 	}
 	a.http.RegisterOnShutdown(func() { close(closes) })

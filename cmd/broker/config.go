@@ -22,6 +22,7 @@ type config struct {
 	MQTT           mqttConfig              `yaml:"mqtt"`
 	Retained       retainedConfig          `yaml:"retained"`
 	SysInterval    *duration               `yaml:"sys_interval"`
+	Metrics        metricsConfig           `yaml:"metrics"`
 	Plugins        map[string]pluginConfig `yaml:"plugins"`
 }
 
@@ -119,6 +120,12 @@ type limitsConfig struct {
 	QueueBytes             size     `yaml:"queue_bytes"`
 	QueueOverflow          string   `yaml:"queue_overflow"`
 	QueueQoS0Offline       bool     `yaml:"queue_qos0_offline"`
+}
+
+// metricsConfig is the listener for whoever watches the broker.
+type metricsConfig struct {
+	URL         string `yaml:"url"` // "": none
+	AllowRemote bool   `yaml:"allow_remote"`
 }
 
 // mqttConfig is what the protocol leaves to the server.

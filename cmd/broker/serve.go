@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -131,7 +132,9 @@ type server struct {
 	serving   chan struct{}                       // closed when the listeners are open
 	farewells hostStopper                         // of plugins that stop the broker
 
-	adminCloses <-chan struct{} // closed when streams of the admin API are to end
+	life        life                         // how far it has come
+	scraped     atomic.Pointer[http.Handler] // answers /metrics; nil before
+	adminCloses <-chan struct{}              // closed when streams of the admin API are to end
 }
 
 // run starts everything in order, serves, and stops everything in the opposite
@@ -158,6 +161,11 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.serving = make(chan struct{})
 	s.farewells = make(hostStopper, 1)
 	s.hooks = hook.NewHooks(s.log)
+	watched, err := s.openMetrics(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, watched.close()) }()
 	bindings, err := s.startPlugins(ctx)
 	defer func() { err = errors.Join(err, s.stopPlugins()) }()
 	if err != nil {
@@ -175,6 +183,7 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.broker = broker.New(s.brokerOptions())
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
+	s.watchable()
 	admin, err := s.openAdmin(ctx)
 	if err != nil {
 		return err
@@ -275,6 +284,7 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	close(s.serving)
+	s.life.step(isServing)
 	defer s.addresses.closeAll()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -297,6 +307,7 @@ func (s *server) serve(ctx context.Context) error {
 	case cause = <-failed:
 	case cause = <-s.addresses.failed:
 	}
+	s.life.step(isStopping)
 	systemd.stopping()
 	sctx, done := context.WithTimeout(context.Background(), stopTimeout)
 	defer done()

@@ -109,6 +109,7 @@ type Stats struct {
 	Sessions            int // connected or not
 	Subscriptions       int // shared ones included
 	SharedSubscriptions int
+	ShareGroups         int
 	Retained            int
 	RetainedBytes       int    // topics, payloads and properties
 	Accepted            uint64 // connections, whatever became of them
@@ -145,7 +146,8 @@ func (b *Broker) Stats() Stats {
 		Started: b.started, Connections: int(s.connections.Load()), Clients: int(s.clients.Load()),
 		MostClients: int(s.mostClients.Load()), Idle: int(s.parked.Load()),
 		Sessions: b.clients.len(), Subscriptions: b.router.Subscriptions(), SharedSubscriptions: b.router.Shared(),
-		Retained: b.retained.Len(), RetainedBytes: b.retained.Bytes(),
+		ShareGroups: b.router.Groups(),
+		Retained:    b.retained.Len(), RetainedBytes: b.retained.Bytes(),
 		Accepted: s.sockets.Load(), Connects: s.connects.Load(), Refused: s.refusedConnections.Load(),
 		MessagesIn: total.messagesIn, MessagesOut: total.messagesOut, MessagesDropped: s.messagesDropped.Load(),
 		PayloadIn: total.payloadIn, PayloadOut: total.payloadOut,

@@ -24,7 +24,9 @@ func TestFlows(t *testing.T) {
 	}
 	got := b.Stats()
 	want := []broker.Flow{
-		{Version: mqtt.V31}, {Version: mqtt.V31, QoS: 1}, {Version: mqtt.V31, QoS: 2},
+		{Version: mqtt.V31},
+		{Version: mqtt.V31, QoS: 1},
+		{Version: mqtt.V31, QoS: 2},
 		{Version: mqtt.V311, MessagesOut: 1, PayloadOut: 5},
 		{Version: mqtt.V311, QoS: 1, MessagesOut: 3, PayloadOut: 15},
 		{Version: mqtt.V311, QoS: 2},

@@ -2,6 +2,7 @@ package certificate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"log/slog"
 	"slices"
 	"sync"
@@ -43,6 +44,17 @@ func Open(o Options) (*Store, error) {
 
 // Config is for a listener. It stays the same; what it serves changes.
 func (s *Store) Config() *tls.Config { return s.front }
+
+// Certificates returns those that are served now, in their order. They are
+// shared and must not be changed. It may be called from many goroutines.
+func (s *Store) Certificates() []*x509.Certificate {
+	m := s.current.Load()
+	out := make([]*x509.Certificate, len(m.pairs))
+	for i, p := range m.pairs {
+		out[i] = p.Leaf
+	}
+	return out
+}
 
 func (s *Store) adopt(o Options) {
 	s.options = o

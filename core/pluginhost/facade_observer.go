@@ -62,11 +62,13 @@ func (f *observerFacade) renew() {
 // observeStats counts what an observer was told.
 type observeStats struct {
 	events, lost atomic.Uint64
+	overflowed   atomic.Uint64 // lost before the facade was called
 }
 
 // Observe tells the plugin; see [hook.Observer]. It is called by one goroutine.
 func (f *observerFacade) Observe(ctx context.Context, events []hook.Event, dropped uint64) {
 	f.untold += dropped
+	f.set.observes.overflowed.Add(dropped)
 	ctx, cancel := context.WithTimeout(ctx, observeTimeout)
 	defer cancel()
 	for first := true; len(events) > 0 || first && f.untold > 0; first = false {

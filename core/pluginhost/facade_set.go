@@ -203,7 +203,7 @@ func (f *facades) stats() trafficStats {
 		Late:           f.intercepts.late.Load(),
 		ProtocolErrors: f.intercepts.protocolErrors.Load() + f.illegal.Load(),
 		Events:         f.observes.events.Load(),
-		EventsLost:     f.observes.lost.Load() + f.observer.adrift.Load(),
+		EventsLost:     f.observes.lost.Load() + f.observer.adrift.Load() + f.observes.overflowed.Load(),
 	}
 	for _, b := range *f.bindings.Load() {
 		if b.coalescer != nil {

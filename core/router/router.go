@@ -161,5 +161,9 @@ func (r *Router) Forward(ctx context.Context, m *mqtt.Message) error {
 // Subscriptions returns the number of subscriptions, shared ones included.
 func (r *Router) Subscriptions() int { return r.subscriptions.Len() + r.Shared() }
 
+// Groups returns the number of shared groups; the same name with another filter
+// is another group.
+func (r *Router) Groups() int { return r.groups.Len() }
+
 // Shared returns the number of shared subscriptions: the members of all groups.
 func (r *Router) Shared() int { return int(r.shared.Load()) }
