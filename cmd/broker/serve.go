@@ -296,6 +296,7 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	systemd := supervisor{s.log}
 	systemd.ready()
+	wg.Go(func() { giveBack(serving, func() int { return s.broker.Stats().Idle }, freeMemory) })
 	wg.Go(func() { systemd.watch(serving, func() { s.broker.Stats() }) })
 	var cause error
 	var farewell broker.Farewell

@@ -45,6 +45,7 @@ type Broker struct {
 	started  time.Time
 
 	clients    registry
+	lot        lot
 	stats      counters
 	nextConnID atomic.Uint64
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -46,13 +45,15 @@ type conn struct {
 	limits   atomic.Pointer[connLimits] // replaced when the validators decide anew
 	validity validity
 
-	dec     *packet.Decoder
+	dec     *packet.Decoder // nil while parked, if it needs no more than decoder
+	decoder packet.State
 	now     time.Time // when what is being handled was read; reader only
 	arrived tally     // of that; reader only
 	pace    pace      // of the client's publishes; reader only
 	run     *run      // publishes of one read, nil between reads; reader only
 	checked string    // the last topic that was published to; reader only
-	readEnd time.Time // the deadline of reading; reader only
+	readEnd time.Time // the deadline of reading; reader only, and lot's while parked
+	dueAt   int       // where in lot's timetable
 	parks   bool      // it can be waited for without a buffer; reader only
 	brittle bool      // a write that a deadline ends is the last one
 
@@ -118,16 +119,16 @@ func (c *conn) serve() {
 		c.b.forget(c)
 		return
 	}
-	_, c.parks = c.nc.(syscall.Conn)
+	c.parks = canPark(c.nc)
 	c.afterConnect()
 	c.serveOn()
 }
 
 // serveOn handles packets until the connection is idle or ends.
 func (c *conn) serveOn() {
-	e := c.read()
+	e, until := c.read()
 	if e == nil {
-		go c.park()
+		c.park(until)
 		return
 	}
 	c.finish(*e)
@@ -135,8 +136,8 @@ func (c *conn) serveOn() {
 }
 
 // read handles packets until the connection ends, and says why; nil means that
-// it is idle.
-func (c *conn) read() *ending {
+// it is idle, and until when it may be.
+func (c *conn) read() (e *ending, until time.Time) {
 	var begun time.Time // when the packet began of which a part is here
 	for {
 		c.dec.Release()
@@ -147,24 +148,24 @@ func (c *conn) read() *ending {
 		}
 		c.awaitPacket(begun)
 		if err := c.fill(); err != nil {
-			if begun.IsZero() && c.isIdle(err) {
-				return nil
+			if until, idle := c.isIdle(err); idle && begun.IsZero() {
+				return nil, until
 			}
-			return c.readFailed(err)
+			return c.readFailed(err), until
 		}
 		packets, e := c.handleBuffered()
 		if e != nil {
-			return e
+			return e, until
 		}
 		if packets > 0 {
 			begun = time.Time{} // what is left belongs to another packet
 		}
 		c.w.flush()
 		if !c.w.waitRoom(c.ctx, c.b.limits.ControlBytes) {
-			return c.readFailed(net.ErrClosed)
+			return c.readFailed(net.ErrClosed), until
 		}
 		if !c.pace.wait(c.ctx, c.limits.Load()) {
-			return c.readFailed(net.ErrClosed)
+			return c.readFailed(net.ErrClosed), until
 		}
 	}
 }

@@ -34,6 +34,7 @@ func (c *conn) end(e ending) {
 	_ = c.nc.SetReadDeadline(past)
 	endStep := c.endStep
 	c.endMu.Unlock()
+	c.b.lot.leave(c)
 	c.cancel()
 	if endStep != nil {
 		endStep()
@@ -124,6 +125,7 @@ func (c *conn) finish(e ending) {
 	for _, d := range cl.sess.Detach() {
 		c.b.dropped(cl, d.Message, hook.CauseOffline)
 	}
+	c.b.stats.connected(-1) // before the session can have another connection, which would count beside it
 	cl.mu.Lock()
 	cl.conn, cl.since = nil, time.Now()
 	cl.mu.Unlock()
@@ -131,7 +133,6 @@ func (c *conn) finish(e ending) {
 		// A client that sees the end can rely on the broker's having let go.
 		c.close(false)
 	}
-	c.b.stats.connected(-1)
 	c.b.stats.ended(e.kind)
 	c.logEnd(e)
 	if c.b.hooks.Observes(hook.Disconnected) {

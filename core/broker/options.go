@@ -62,7 +62,7 @@ type Limits struct {
 	PacketTimeout time.Duration
 	// IdleAfter is how long a client says nothing until its connection is waited
 	// for with as little memory as there can be, at the price of some
-	// microseconds when it speaks again: 10 s.
+	// microseconds when it speaks again: 2 s.
 	IdleAfter time.Duration
 	// WriteTimeout bounds the time in which a client takes nothing of what is
 	// sent to it: 1 min. Its connection ends then.
@@ -148,7 +148,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.ConnectWillSize, 64<<10)
 	or(&l.PacketSize, 1<<20)
 	or(&l.PacketTimeout, time.Minute)
-	or(&l.IdleAfter, 10*time.Second)
+	or(&l.IdleAfter, 2*time.Second)
 	or(&l.WriteTimeout, time.Minute)
 	or(&l.TopicLevels, 128)
 	or(&l.ClientIDLength, 1024)

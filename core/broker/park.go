@@ -2,22 +2,34 @@ package broker
 
 import (
 	"errors"
+	"net"
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 )
 
-// A reader's stack has grown with the deepest call that it made and would stay
-// so for as long as the connection: twice what all the rest of an idle one takes.
-// So the reader of a connection that has been silent for a while ends, and a
-// goroutine whose stack has never grown waits in its place until there is
-// something to read.
+// A connection that has been silent for a while is parked: its reader ends,
+// buffers, decoder and stack go with it, and it is waited for at the least price
+// that the system has (see lot) until there is something to read, its time is
+// up, or it has to end. Then a new goroutine is its reader.
+
+// canPark reports whether a connection can be waited for without reading.
+func canPark(nc net.Conn) bool {
+	s, ok := nc.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	_, err := s.SyscallConn()
+	return err == nil
+}
 
 // isIdle reports whether reading ended for the client's silence and the
-// connection goes on.
-func (c *conn) isIdle(err error) bool {
+// connection goes on, and until when to wait for the client; zero means for ever.
+func (c *conn) isIdle(err error) (until time.Time, idle bool) {
 	if !c.parks || !errors.Is(err, os.ErrDeadlineExceeded) || c.ending() != nil {
-		return false
+		return time.Time{}, false
 	}
 	limit := c.keepAlive + c.keepAlive/2
 	last := c.now
@@ -25,48 +37,37 @@ func (c *conn) isIdle(err error) bool {
 		last = c.since
 	}
 	silent := time.Since(last)
-	if limit > 0 && silent >= limit {
-		return false
-	}
 	if limit > 0 {
-		c.readBy(time.Now().Add(limit - silent))
-	} else {
-		c.readBy(time.Time{})
+		if silent >= limit {
+			return time.Time{}, false
+		}
+		until = time.Now().Add(limit - silent)
 	}
-	c.dec.Release()
+	return until, true
+}
+
+// park lets the connection be waited for. Called by the reader, which ends.
+func (c *conn) park(until time.Time) {
+	if s, ok := c.dec.State(); ok {
+		c.decoder, c.dec = s, nil
+	}
 	c.w.rest()
-	return true
-}
-
-// park waits until there is something to read or the deadline has passed, and
-// goes on in a new goroutine: this one's stack must not grow.
-func (c *conn) park() {
 	c.b.stats.parked.Add(1)
-	err := c.awaitReadable()
-	c.b.stats.parked.Add(-1)
-	go c.unpark(err)
+	c.b.lot.add(c, until)
 }
 
-// awaitReadable returns when a read would not block.
-func (c *conn) awaitReadable() error {
-	raw, err := c.nc.(syscall.Conn).SyscallConn()
-	if err != nil {
-		return err
-	}
-	asked := false
-	return raw.Read(func(uintptr) bool {
-		ready := asked // it is asked again when the descriptor is readable
-		asked = true
-		return ready
-	})
-}
-
-// unpark is the reader again.
+// unpark is the reader again: err is why there is nothing to read, nil if there
+// is.
 func (c *conn) unpark(err error) {
+	c.b.stats.parked.Add(-1)
 	if err != nil {
 		c.finish(*c.readFailed(err))
 		c.b.forget(c)
 		return
+	}
+	if c.dec == nil {
+		c.dec = packet.ResumeDecoder(c.decoder)
+		c.dec.SetLimits(&c.b.decoding)
 	}
 	c.serveOn()
 }
