@@ -10,6 +10,11 @@ type Delivery struct {
 	// nothing to say of them. It is immutable.
 	Via *Via
 
+	// Shared is a number of the message, if it is put into several queues that
+	// outlive the broker: it is stored once under it. 0 for none. A delivery
+	// whose message is replaced has none.
+	Shared uint64
+
 	// QoS is the lower of the published and the granted quality of service
 	// [MQTT-3.8.4-8].
 	QoS QoS

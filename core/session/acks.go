@@ -13,7 +13,13 @@ func (s *Session) Puback(id uint16) (d mqtt.Delivery, found bool) {
 	if m == nil || m.QoS != mqtt.AtLeastOnce {
 		return mqtt.Delivery{}, false
 	}
-	return s.flight.remove(m), true
+	return s.landed(m), true
+}
+
+// landed takes a message out of flight for good. mu is held.
+func (s *Session) landed(m *flying) mqtt.Delivery {
+	s.recordRemoval(&m.item)
+	return s.flight.remove(m)
 }
 
 // Pubrec handles a PUBREC with the client's code.
@@ -37,13 +43,14 @@ func (s *Session) Pubrec(id uint16, code mqtt.ReasonCode) (reply mqtt.ReasonCode
 	case m.QoS != mqtt.ExactlyOnce:
 		return mqtt.ProtocolError, false, mqtt.Delivery{}, false
 	case code.Failed() && !m.released:
-		return mqtt.Success, false, s.flight.remove(m), true
+		return mqtt.Success, false, s.landed(m), true
 	case code.Failed():
 		// The PUBREL is out: the client owns the message and ends the
 		// exchange with a PUBCOMP.
 		return mqtt.Success, false, mqtt.Delivery{}, false
 	}
 	if !m.released {
+		s.record(&Change{Kind: ChangeRelease, Sequence: m.sequence, ID: id})
 		s.flight.release(m)
 	}
 	return mqtt.Success, true, mqtt.Delivery{}, false
@@ -59,7 +66,7 @@ func (s *Session) Pubcomp(id uint16) (d mqtt.Delivery, found bool) {
 	if m == nil || !m.released {
 		return mqtt.Delivery{}, false
 	}
-	return s.flight.remove(m), true
+	return s.landed(m), true
 }
 
 // Cancel takes a message that Next returned, but that could not be sent (too
@@ -69,6 +76,6 @@ func (s *Session) Cancel(id uint16) {
 	s.mu.Lock()
 	defer s.unlock()
 	if m := s.flight.get(id); m != nil && !m.released {
-		s.flight.remove(m)
+		s.landed(m)
 	}
 }

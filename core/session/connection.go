@@ -83,7 +83,11 @@ func (s *Session) Attach(a Attachment) {
 	s.version = a.Version
 	s.inbound.reconnected()
 	s.flight.reconnected()
+	gate := s.attachKept()
 	s.unlock()
+	if gate != 0 {
+		s.kept.log.After(gate, s.awake)
+	}
 }
 
 // Detach ends the connection: queued messages of QoS 0 are dropped unless
@@ -98,8 +102,9 @@ func (s *Session) Detach() (dropped []mqtt.Delivery) {
 	}
 	s.conn = nil
 	s.inbound.trim()
+	dropped = s.detachKept()
 	if s.limits.QueueQoS0Offline {
-		return nil
+		return dropped
 	}
 	s.queue.retain(func(it *item) bool {
 		if it.QoS == mqtt.AtMostOnce {

@@ -88,6 +88,9 @@ func (s *Session) admit(d mqtt.Delivery, now time.Time) (Outcome, []Drop) {
 	}
 	s.sequence++
 	s.queue.push(item{Delivery: d, sequence: s.sequence})
+	if d.QoS != mqtt.AtMostOnce {
+		s.record(&Change{Kind: ChangeQueue, Sequence: s.sequence, Delivery: d})
+	}
 	if expires {
 		s.queue.expires(at)
 	}
@@ -111,7 +114,9 @@ func (s *Session) makeRoom(size int, now time.Time) (Outcome, []Drop) {
 		return DroppedNew, dropped
 	}
 	for !s.fits(size) {
-		dropped = append(dropped, Drop{s.queue.pop().Delivery, DroppedOldest})
+		it := s.queue.pop()
+		s.recordRemoval(&it)
+		dropped = append(dropped, Drop{it.Delivery, DroppedOldest})
 	}
 	return DroppedOldest, dropped
 }

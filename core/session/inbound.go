@@ -33,6 +33,7 @@ type receipt struct {
 	code     mqtt.ReasonCode
 	answered bool // code is decided: the message was handled
 	counted  bool // it was published over the present connection
+	kept     bool // the log knows of it
 }
 
 // reconnected prepares for a new connection. A message that was never decided
@@ -41,7 +42,7 @@ type receipt struct {
 // which a refusal ends the exchange.
 func (in *inbound) reconnected() {
 	for id, r := range in.held {
-		if !r.answered || r.code.Failed() {
+		if !r.kept && (!r.answered || r.code.Failed()) {
 			delete(in.held, id)
 			continue
 		}
@@ -150,12 +151,31 @@ func (s *Session) Acknowledge(id uint16, q mqtt.QoS, code mqtt.ReasonCode) {
 	switch {
 	case !ok:
 	case code.Failed() && s.version >= mqtt.V5:
+		if r.kept {
+			s.record(&Change{Kind: ChangeForget, ID: id})
+		}
 		s.inbound.remove(id)
 		s.answerOne()
 	default:
 		r.code, r.answered = code, true
 		s.inbound.put(id, r)
 	}
+}
+
+// KeepReceived says that a QoS 2 message with this identifier was put into
+// queues that outlive the broker, so that it must not be handled again. Called in
+// the same group of the log as what queued it; no-op for a session that is not
+// kept.
+func (s *Session) KeepReceived(id uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r, ok := s.inbound.held[id]
+	if s.kept == nil || !ok {
+		return
+	}
+	r.answered, r.kept = true, true
+	s.inbound.put(id, r)
+	s.record(&Change{Kind: ChangeReceive, ID: id})
 }
 
 // ReceivedCode returns the code that a Duplicate is answered with: the one
@@ -174,7 +194,11 @@ func (s *Session) Release(id uint16) (found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answerOne()
-	if _, found = s.inbound.held[id]; found {
+	r, found := s.inbound.held[id]
+	if found {
+		if r.kept {
+			s.record(&Change{Kind: ChangeForget, ID: id})
+		}
 		s.inbound.remove(id)
 	}
 	return found

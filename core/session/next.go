@@ -41,16 +41,41 @@ func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mq
 		return dst
 	}
 	limit := len(dst) + most
-	dst = s.resend(dst, limit)
-	dst, gone := s.send(dst, limit, now)
+	dst, gone, stagedAt := s.next(dst, limit, now)
 	s.conn.asleep = !s.sendable()
 	s.mu.Unlock()
+	if stagedAt != 0 {
+		s.kept.log.After(stagedAt, s.awake)
+	}
 	if expired != nil {
 		for _, m := range gone {
 			expired(m)
 		}
 	}
 	return dst
+}
+
+// next is Next under the lock. What must be written before it is sent is staged;
+// stagedAt is the position to wait for, 0 for none.
+func (s *Session) next(dst []Outgoing, limit int, now time.Time) (_ []Outgoing, gone []*mqtt.Message, stagedAt uint64) {
+	from := len(dst)
+	if k := s.kept; k != nil {
+		if k.waits() {
+			return dst, nil, 0
+		}
+		if len(k.staged) > 0 {
+			return k.unstage(dst, limit), nil, 0
+		}
+	}
+	dst = s.resend(dst, limit)
+	dst, gone, sent := s.send(dst, limit, now)
+	if s.kept != nil {
+		var staged bool
+		if dst, staged = s.stage(dst, from, sent); staged {
+			stagedAt = s.kept.stagedAt
+		}
+	}
+	return dst, gone, stagedAt
 }
 
 // resend appends what is due since the connection began. PUBLISHes keep their
@@ -76,12 +101,13 @@ func (s *Session) resend(dst []Outgoing, limit int) []Outgoing {
 	return dst
 }
 
-// send appends from the queue and returns the expired messages it met.
-func (s *Session) send(dst []Outgoing, limit int, now time.Time) ([]Outgoing, []*mqtt.Message) {
-	var gone []*mqtt.Message
+// send appends from the queue and returns the expired messages it met, and the
+// place of the last one that the log does not know to be sent, 0 for none.
+func (s *Session) send(dst []Outgoing, limit int, now time.Time) (_ []Outgoing, gone []*mqtt.Message, sent uint64) {
 	for len(dst) < limit && s.queue.count > 0 && s.headSendable() {
 		it := s.queue.pop()
 		if at, ok := sendBy(it.Message); ok && !now.Before(at) {
+			s.recordRemoval(&it)
 			gone = append(gone, it.Message) // [MQTT-3.3.2-5]
 			continue
 		}
@@ -89,13 +115,27 @@ func (s *Session) send(dst []Outgoing, limit int, now time.Time) ([]Outgoing, []
 		if it.QoS != mqtt.AtMostOnce {
 			out.ID = s.flight.add(it)
 		}
+		switch it.QoS {
+		case mqtt.AtLeastOnce:
+			sent = it.sequence
+		case mqtt.ExactlyOnce:
+			s.record(&Change{Kind: ChangeBind, Sequence: it.sequence, ID: out.ID})
+		}
 		dst = append(dst, out)
 	}
-	return dst, gone
+	return dst, gone, sent
 }
 
 // sendable reports whether Next would find anything. Asked while attached.
 func (s *Session) sendable() bool {
+	if k := s.kept; k != nil {
+		if k.waits() {
+			return false
+		}
+		if len(k.staged) > 0 {
+			return true
+		}
+	}
 	if s.flight.dueRelease() != nil {
 		return true
 	}

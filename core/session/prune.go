@@ -28,7 +28,11 @@ func (s *Session) Filter(keep func(mqtt.Delivery) bool) (removed int) {
 		for len(refused) > 0 && refused[0] < it.sequence {
 			refused = refused[1:] // was sent or dropped meanwhile
 		}
-		return len(refused) == 0 || refused[0] != it.sequence
+		if len(refused) == 0 || refused[0] != it.sequence {
+			return true
+		}
+		s.recordRemoval(it)
+		return false
 	})
 }
 
@@ -38,7 +42,9 @@ func (s *Session) Clear() []mqtt.Delivery {
 	defer s.unlock()
 	dropped := make([]mqtt.Delivery, 0, s.queue.count)
 	for s.queue.count > 0 {
-		dropped = append(dropped, s.queue.pop().Delivery)
+		it := s.queue.pop()
+		s.recordRemoval(&it)
+		dropped = append(dropped, it.Delivery)
 	}
 	return dropped
 }
@@ -61,6 +67,7 @@ func (s *Session) expire(now time.Time) []Drop {
 	s.queue.retain(func(it *item) bool {
 		at, expires := sendBy(it.Message)
 		if expires && !now.Before(at) {
+			s.recordRemoval(it)
 			dropped = append(dropped, Drop{it.Delivery, DroppedExpired})
 			return false
 		}

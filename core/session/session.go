@@ -16,13 +16,14 @@ type Session struct {
 	mu       sync.Mutex
 	limits   Limits
 	version  mqtt.Version // of the connection, or of the last one
+	ended    bool         // Drain was called
 	conn     *connection  // nil while the client is away
 	inbound  inbound
 	queue    queue
 	flight   flight
 	filters  subscriptions
 	sequence uint64 // of the message that was queued last
-	ended    bool   // Drain was called
+	kept     *kept  // nil for a session that dies with the broker
 }
 
 // New makes the session of a client that is not connected yet.

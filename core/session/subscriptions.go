@@ -69,6 +69,7 @@ func (t *subscriptions) remove(filter string) (existed bool) {
 func (s *Session) Subscribe(sub mqtt.Subscription) (existed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.record(&Change{Kind: ChangeSubscribe, Subscription: &sub})
 	return s.filters.set(sub)
 }
 
@@ -77,7 +78,10 @@ func (s *Session) Subscribe(sub mqtt.Subscription) (existed bool) {
 func (s *Session) Unsubscribe(filter string) (existed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.filters.remove(filter)
+	if existed = s.filters.remove(filter); existed {
+		s.record(&Change{Kind: ChangeUnsubscribe, Subscription: &mqtt.Subscription{Filter: filter}})
+	}
+	return existed
 }
 
 // Subscription returns the subscription with exactly this filter.

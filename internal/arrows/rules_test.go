@@ -31,6 +31,11 @@ var rows = []row{
 		"core/session is the protocol state of one client: no network, no codec, no other client",
 	},
 	{
+		"store", "core/store",
+		[]string{"core/mqtt", "core/session"},
+		"core/store writes what sessions tell of themselves; the broker that has them is not its concern",
+	},
+	{
 		"hook", "core/hook",
 		[]string{"core/mqtt", "core/topic"},
 		"core/hook is what broker and plugin host have in common; it knows neither",
@@ -123,12 +128,13 @@ var bans = []ban{
 	},
 	{
 		"core/...",
-		[]string{"core/pluginhost", "core/admin"},
+		[]string{"core/pluginhost", "core/admin", "core/store"}, // pebble brings it
 		[]string{"google.golang.org/protobuf/...", "connectrpc.com/...", "proto/..."},
 		"the core has types of its own; core/pluginhost and core/admin translate",
 	},
 	{
-		"core/...", nil,
+		"core/...",
+		[]string{"core/store"}, // pebble brings Prometheus
 		[]string{"github.com/goccy/go-yaml/...", "github.com/alecthomas/kong/...", "github.com/prometheus/...", "go.opentelemetry.io/..."},
 		"the core has no file format, no command line and no metrics library; cmd/broker maps them to Options",
 	},
@@ -147,6 +153,12 @@ var bans = []ban{
 		// examples/plugins itself is no plugin: it has files of the examples for scaffold.
 		[]string{"plugins/...", "examples/plugins/minimal-validator"},
 		"the broker knows its plugins as programs only, ours like everyone's",
+	},
+	{
+		"core/...",
+		[]string{"core/store"},
+		[]string{"github.com/cockroachdb/..."},
+		"core/broker keeps sessions through a port, so that it can be embedded without a database",
 	},
 	{
 		"core/...",

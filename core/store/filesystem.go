@@ -1,0 +1,200 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// errRetired is what files of a database answer that was given up.
+var errRetired = errors.New("the store was opened anew")
+
+// fileSystem is the file system of one opened database. The write-ahead log is
+// written whenever something is committed, and synced only when that is asked for;
+// and a database that was given up, because something failed in it, can change
+// nothing any more.
+type fileSystem struct {
+	vfs.FS
+	retired atomic.Bool
+	relaxed atomic.Bool // syncs of the write-ahead log are put off
+
+	mu    sync.Mutex // guards the fields below
+	dirty map[*logFile]struct{}
+}
+
+func newFileSystem(fs vfs.FS) *fileSystem {
+	return &fileSystem{FS: fs, dirty: make(map[*logFile]struct{})}
+}
+
+func (f *fileSystem) err() error {
+	if f.retired.Load() {
+		return errRetired
+	}
+	return nil
+}
+
+// Create makes a file; that of a write-ahead log is a [logFile].
+func (f *fileSystem) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return f.wrap(f.FS.Create(name, c))(name)
+}
+
+// ReuseForWrite does as Create does.
+func (f *fileSystem) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return f.wrap(f.FS.ReuseForWrite(from, to, c))(to)
+}
+
+func (f *fileSystem) wrap(file vfs.File, err error) func(name string) (vfs.File, error) {
+	return func(name string) (vfs.File, error) {
+		switch {
+		case err != nil:
+			return nil, err
+		case filepath.Ext(name) == ".log":
+			return &logFile{File: file, fs: f}, nil
+		default:
+			return &fencedFile{File: file, fs: f}, nil
+		}
+	}
+}
+
+// Link, Remove, RemoveAll and Rename do nothing once the file system is retired.
+
+func (f *fileSystem) Link(from, to string) error {
+	if err := f.err(); err != nil {
+		return err
+	}
+	return f.FS.Link(from, to)
+}
+
+func (f *fileSystem) Remove(name string) error {
+	if err := f.err(); err != nil {
+		return err
+	}
+	return f.FS.Remove(name)
+}
+
+func (f *fileSystem) RemoveAll(name string) error {
+	if err := f.err(); err != nil {
+		return err
+	}
+	return f.FS.RemoveAll(name)
+}
+
+func (f *fileSystem) Rename(from, to string) error {
+	if err := f.err(); err != nil {
+		return err
+	}
+	return f.FS.Rename(from, to)
+}
+
+// Lock does nothing: the store has a lock of its own, which outlives a database
+// that is given up.
+func (f *fileSystem) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
+
+// Unwrap returns the file system beneath.
+func (f *fileSystem) Unwrap() vfs.FS { return f.FS }
+
+// sync does what was put off.
+func (f *fileSystem) sync() error {
+	f.mu.Lock()
+	files := make([]*logFile, 0, len(f.dirty))
+	for file := range f.dirty {
+		files = append(files, file)
+	}
+	f.mu.Unlock()
+	for _, file := range files {
+		if err := file.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fencedFile is a file that can't be written to once its file system is retired.
+type fencedFile struct {
+	vfs.File
+	fs *fileSystem
+}
+
+func (f *fencedFile) Write(p []byte) (int, error) {
+	if err := f.fs.err(); err != nil {
+		return 0, err
+	}
+	return f.File.Write(p)
+}
+
+func (f *fencedFile) WriteAt(p []byte, at int64) (int, error) {
+	if err := f.fs.err(); err != nil {
+		return 0, err
+	}
+	return f.File.WriteAt(p, at)
+}
+
+// logFile is a file of the write-ahead log.
+type logFile struct {
+	vfs.File
+	fs *fileSystem
+
+	mu     sync.Mutex // held while syncing, so that Close waits for it
+	closed bool
+}
+
+func (f *logFile) Write(p []byte) (int, error) {
+	if err := f.fs.err(); err != nil {
+		return 0, err
+	}
+	f.fs.mu.Lock()
+	f.fs.dirty[f] = struct{}{}
+	f.fs.mu.Unlock()
+	return f.File.Write(p)
+}
+
+// Sync, SyncData and SyncTo put it off if that is allowed. Files that are older
+// come first: what is synced is never behind something that is not.
+
+func (f *logFile) Sync() error     { return f.maySync() }
+func (f *logFile) SyncData() error { return f.maySync() }
+
+func (f *logFile) SyncTo(int64) (fullSync bool, err error) { return true, f.maySync() }
+
+func (f *logFile) maySync() error {
+	if f.fs.relaxed.Load() {
+		return nil
+	}
+	return f.fs.sync()
+}
+
+// settle syncs the file, unless it is clean.
+func (f *logFile) settle() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fs.mu.Lock()
+	_, dirty := f.fs.dirty[f]
+	delete(f.fs.dirty, f)
+	f.fs.mu.Unlock()
+	if !dirty || f.closed {
+		return nil
+	}
+	if err := f.fs.err(); err != nil {
+		return err
+	}
+	return f.File.SyncData()
+}
+
+// Close syncs first, whatever is allowed.
+func (f *logFile) Close() error {
+	err := f.settle()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	return errors.Join(err, f.File.Close())
+}

@@ -1,0 +1,57 @@
+package store
+
+import "encoding/binary"
+
+// format is the version of keys and values.
+const format = 1
+
+// The first byte of a key says what it is about.
+const (
+	keyFormat  = 'f' // the version of the format
+	keyMessage = 'm' // + number: a message that is in several queues
+	keySession = 's' // + number + one of the kinds below
+)
+
+// The kinds of records of a session, in the order in which they are read.
+const (
+	kindProfile      = 0
+	kindSubscription = 1 // + filter
+	kindReceived     = 2 // + identifier
+	kindSent         = 3
+	kindBound        = 4 // + sequence
+	kindQueue        = 5 // + sequence
+)
+
+const sessionKeyLen = 1 + 8 + 1
+
+func formatKey() []byte { return []byte{keyFormat} }
+
+func messageKey(dst []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, keyMessage), number)
+}
+
+// sessionKey is the key, or the beginning of the keys, of one kind of records.
+func sessionKey(dst []byte, number uint64, kind byte) []byte {
+	return append(binary.BigEndian.AppendUint64(append(dst, keySession), number), kind)
+}
+
+func sequenceKey(dst []byte, number uint64, kind byte, sequence uint64) []byte {
+	return binary.BigEndian.AppendUint64(sessionKey(dst, number, kind), sequence)
+}
+
+func receivedKey(dst []byte, number uint64, id uint16) []byte {
+	return binary.BigEndian.AppendUint16(sessionKey(dst, number, kindReceived), id)
+}
+
+// sessionRange is from where to where the keys of a session are.
+func sessionRange(number uint64) (from, to []byte) {
+	return binary.BigEndian.AppendUint64([]byte{keySession}, number), binary.BigEndian.AppendUint64([]byte{keySession}, number+1)
+}
+
+// sessionOf takes a key of a session apart.
+func sessionOf(key []byte) (number uint64, kind byte, rest []byte, ok bool) {
+	if len(key) < sessionKeyLen || key[0] != keySession {
+		return 0, 0, nil, false
+	}
+	return binary.BigEndian.Uint64(key[1:]), key[sessionKeyLen-1], key[sessionKeyLen:], true
+}
