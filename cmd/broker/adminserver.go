@@ -45,11 +45,12 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	a := &adminServer{
 		http: &http.Server{Handler: s.adminHandler(admin.Handler(&admin.Server{
 			Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
-			Config: liveConfig{s, closes}, Listeners: s.addresses, Closes: closes,
+			Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Closes: closes,
 		})), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
 		done: make(chan error, 1),
 	}
 	a.http.RegisterOnShutdown(func() { close(closes) })
+	a.http.RegisterOnShutdown(func() { s.shadows.end(errStops) })
 	s.adminCloses = closes
 	go func() { a.done <- a.http.Serve(ln) }()
 	return a, nil

@@ -18,17 +18,20 @@ func baddayPlugin() pluginapi.Plugin {
 	}
 	return pluginapi.Plugin{
 		Name: "badday", Version: "0.1.0", Hooks: (*badday)(nil), Config: &config,
-		New: func(_ context.Context, s *pluginapi.Setup) (any, error) { return &badday{}, s.Config(&config) },
+		New: func(_ context.Context, s *pluginapi.Setup) (any, error) {
+			err := s.Config(&config)
+			return &badday{config.Greeting}, err
+		},
 	}
 }
 
-type badday struct{}
+type badday struct{ greeting string }
 
 func (*badday) Interest() []pluginapi.Interest {
 	return []pluginapi.Interest{{Hook: pluginapi.HookPublish, Filters: []string{"day/#"}}}
 }
 
-func (*badday) InterceptPublish(_ context.Context, c *pluginapi.PublishCall) (pluginapi.Verdict, error) {
+func (p *badday) InterceptPublish(_ context.Context, c *pluginapi.PublishCall) (pluginapi.Verdict, error) {
 	switch c.Message.Topic {
 	case "day/panic":
 		var users map[string]int
@@ -37,6 +40,10 @@ func (*badday) InterceptPublish(_ context.Context, c *pluginapi.PublishCall) (pl
 		time.Sleep(time.Second) // as good as for ever
 	case "day/code":
 		return pluginapi.Refuse(pluginapi.BadUserNameOrPassword, "who are you?"), nil
+	case "day/greet":
+		if p.greeting != "" {
+			return pluginapi.Refuse(pluginapi.QuotaExceeded, p.greeting), nil
+		}
 	case "day/slow":
 		time.Sleep(30 * time.Millisecond)
 	case "day/undeclared":
@@ -76,6 +83,15 @@ func TestDebuggingPage(t *testing.T) {
 	watch("day/code", "badday", "--topic", "day/code")
 	watch("day/undeclared", "badday", "--topic", "day/undeclared")
 	watch("day/slow", "--slow", "10ms")
+	s.link("next/badday")
+	s.write("next.yaml", "greeting: good day\n")
+	shadow := s.typeIn("", "plugin", "shadow", "badday", s.path("next/badday"), "--config", s.path("next.yaml"), "--count", "1")
+	shadow.waitErr("is asked the same")
+	p.connect5("me").publish("day/greet", 1, false, "hello")
+	if shadow.wait() != 1 {
+		t.Fatal(shadow.err.String())
+	}
+	said["broker plugin shadow badday /tmp/next/badday --config next.yaml --count 1"] = shadow.out.String()
 	said["broker plugin info badday"] = s.does("plugin", "info", "badday")
 	said["broker explain --client me --topic day/code --qos 1 --ask"] = s.does("explain", "--client", "me", "--topic", "day/code", "--qos", "1", "--ask")
 	p.stop()

@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
+
+	"google.golang.org/protobuf/proto"
 
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -94,4 +97,41 @@ func propertiesText(list []*pluginv1.UserProperty) string {
 		parts[i] = u.GetKey() + "=" + quote(u.GetValue())
 	}
 	return strings.Join(parts, ", ")
+}
+
+// sameAnswer reports whether two answers to the same question agree. What a policy
+// did about a plugin that could not decide is no answer of the plugin.
+func sameAnswer(a, b *adminv1.WatchedCall) bool {
+	if a.GetError() != "" || b.GetError() != "" {
+		return a.GetError() != "" && b.GetError() != ""
+	}
+	return proto.Equal(a.GetDecision(), b.GetDecision()) && proto.Equal(a.GetVerdict(), b.GetVerdict())
+}
+
+// printAnswer prints one of two answers to a question, each line after a sign.
+func printAnswer(w io.Writer, sign string, c *adminv1.WatchedCall) {
+	fmt.Fprintf(w, "  %s %s\n", sign, answerText(c))
+	for _, d := range changesOf(c) {
+		fmt.Fprintf(w, "  %s   %s: %s -> %s\n", sign, d.field, d.before, d.after)
+	}
+	if len(c.GetUndeclared()) > 0 {
+		fmt.Fprintf(w, "  %s   it changed %s, which it does not declare\n", sign, strings.Join(c.GetUndeclared(), ", "))
+	}
+	if d := c.GetDecision(); d != nil && d.GetGrants() != nil {
+		for _, g := range d.GetGrants().GetGrants() {
+			fmt.Fprintf(w, "  %s   grant %s\n", sign, grantText(g))
+		}
+	}
+}
+
+func grantText(g *pluginv1.Grant) string {
+	words := []string{strings.ToLower(strings.TrimPrefix(g.GetEffect().String(), "GRANT_EFFECT_"))}
+	for _, a := range g.GetActions() {
+		words = append(words, strings.ToLower(strings.TrimPrefix(a.String(), "GRANT_ACTION_")))
+	}
+	words = append(words, g.GetFilter())
+	if g.MaximumQos != nil {
+		words = append(words, fmt.Sprintf("up to qos %d", g.GetMaximumQos()))
+	}
+	return strings.Join(words, " ")
 }

@@ -158,6 +158,14 @@ type pluginConfig struct {
 	MayBypass    bool              `yaml:"may_bypass_authorization"`
 	Observer     observerConfig    `yaml:"observer"`
 	Scopes       []string          `yaml:"scopes"`
+	Shadow       *shadowConfig     `yaml:"shadow"`
+}
+
+// shadowConfig is a second version of a plugin, whose answers are not used.
+type shadowConfig struct {
+	Path   string         `yaml:"path"`
+	Attach string         `yaml:"attach"`
+	Config map[string]any `yaml:"config"`
 }
 
 type policyConfig struct {

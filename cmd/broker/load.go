@@ -178,8 +178,25 @@ func (c *config) check() error {
 		if p.Attach != "" && !strings.HasPrefix(p.Attach, "unix:///") {
 			return &misplaced{"$.plugins." + name + ".attach", "write unix:///PATH"}
 		}
+		if err := p.Shadow.check("$.plugins." + name + ".shadow"); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// check checks what is at a place of the file; nil is fine.
+func (c *shadowConfig) check(at string) error {
+	switch {
+	case c == nil:
+		return nil
+	case (c.Path == "") == (c.Attach == ""):
+		return &misplaced{at, "give path, or attach, of the second version"}
+	case c.Attach != "" && !strings.HasPrefix(c.Attach, "unix:///"):
+		return &misplaced{at + ".attach", "write unix:///PATH"}
+	default:
+		return nil
+	}
 }
 
 func (l *limitsConfig) check() error {

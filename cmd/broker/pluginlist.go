@@ -174,6 +174,9 @@ func (cmd *pluginInfoCmd) Run(t *terminal) error {
 	for _, row := range trafficRows(p) {
 		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
 	}
+	for _, row := range cmd.shadowRows(ctx) {
+		fmt.Fprintf(w, "%s\t%s\n", row[0], row[1])
+	}
 	for _, h := range p.GetHooks() {
 		fmt.Fprintf(w, "hook %s\tdecided %d, failed %d (%d timeouts), on error %s%s\n",
 			h.GetHook(), h.GetDecided(), h.GetFailed(), h.GetTimeouts(), orDash(h.GetOnError()), policyCounts(h))

@@ -9,11 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/goccy/go-yaml"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
@@ -61,7 +57,7 @@ func (cmd *pluginReplayCmd) Run(t *terminal) (err error) {
 // start starts the plugin in folders of its own.
 func (cmd *pluginReplayCmd) start(r *replay, name string) (stop func() error, err error) {
 	none := func() error { return nil }
-	config, err := cmd.config()
+	config, err := readPluginConfig(cmd.Config)
 	if err != nil {
 		return none, err
 	}
@@ -100,21 +96,6 @@ func (cmd *pluginReplayCmd) start(r *replay, name string) (stop func() error, er
 	r.hooks.SetInterceptors(b.Interceptors)
 	r.hooks.Watch().Add(r)
 	return stop, nil
-}
-
-func (cmd *pluginReplayCmd) config() ([]byte, error) {
-	if cmd.Config == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(cmd.Config)
-	if err != nil {
-		return nil, err
-	}
-	out, err := yaml.YAMLToJSON(text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cmd.Config, err)
-	}
-	return out, nil
 }
 
 // replay asks a plugin again. It is the watcher of its own hooks, and one
@@ -170,42 +151,9 @@ func (r *replay) ask(line int, c *adminv1.WatchedCall) error {
 	}
 	r.differ++
 	fmt.Fprintf(r.out, "line %d: %s %s\n", line, c.GetHook(), askedText(c))
-	r.print("-", c)
-	r.print("+", got)
+	printAnswer(r.out, "-", c)
+	printAnswer(r.out, "+", got)
 	return nil
-}
-
-func (r *replay) print(sign string, c *adminv1.WatchedCall) {
-	fmt.Fprintf(r.out, "  %s %s\n", sign, answerText(c))
-	for _, d := range changesOf(c) {
-		fmt.Fprintf(r.out, "  %s   %s: %s -> %s\n", sign, d.field, d.before, d.after)
-	}
-	if len(c.GetUndeclared()) > 0 {
-		fmt.Fprintf(r.out, "  %s   it changed %s, which it does not declare\n", sign, strings.Join(c.GetUndeclared(), ", "))
-	}
-	if d := c.GetDecision(); d != nil && d.GetGrants() != nil {
-		for _, g := range d.GetGrants().GetGrants() {
-			fmt.Fprintf(r.out, "  %s   grant %s\n", sign, grantText(g))
-		}
-	}
-}
-
-func grantText(g *pluginv1.Grant) string {
-	words := []string{strings.ToLower(strings.TrimPrefix(g.GetEffect().String(), "GRANT_EFFECT_"))}
-	for _, a := range g.GetActions() {
-		words = append(words, strings.ToLower(strings.TrimPrefix(a.String(), "GRANT_ACTION_")))
-	}
-	words = append(words, g.GetFilter())
-	if g.MaximumQos != nil {
-		words = append(words, fmt.Sprintf("up to qos %d", g.GetMaximumQos()))
-	}
-	return strings.Join(words, " ")
-}
-
-// sameAnswer reports whether two answers to the same question agree.
-func sameAnswer(a, b *adminv1.WatchedCall) bool {
-	return proto.Equal(a.GetDecision(), b.GetDecision()) && proto.Equal(a.GetVerdict(), b.GetVerdict()) &&
-		(a.GetError() == "") == (b.GetError() == "")
 }
 
 // unusable says why a call can't be asked again; "" if it can.

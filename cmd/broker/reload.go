@@ -85,6 +85,7 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 			return err
 		})
 	}
+	s.shadows.configure(cfg.Plugins)
 	if lerr := s.changeListeners(ctx, cfg, planned); lerr != nil {
 		err = errors.Join(err, lerr)
 	} else {

@@ -121,6 +121,7 @@ type server struct {
 	retained *retain.Index
 	kept     *retainedStore
 	broker   *broker.Broker
+	shadows  *shadows // of plugins
 	bans     *ban.List
 
 	inherited inherited
@@ -183,6 +184,9 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.broker = broker.New(s.brokerOptions())
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
+	s.shadows = newShadows(s.log, s.host, s.hooks)
+	defer s.shadows.stop()
+	s.shadows.configure(s.cfg.Plugins)
 	s.watchable()
 	admin, err := s.openAdmin(ctx)
 	if err != nil {

@@ -52,6 +52,7 @@ type Server struct {
 	Debug
 	Config
 	Listeners
+	Shadows
 	// Closes, if not nil, is closed when streams are to end.
 	Closes <-chan struct{}
 }
@@ -82,6 +83,7 @@ func Handler(s *Server) http.Handler {
 	add(adminv1connect.ListenerServiceName)(adminv1connect.NewListenerServiceHandler(&listenerService{s.Listeners}, options...))
 	add(adminv1connect.ConfigServiceName)(adminv1connect.NewConfigServiceHandler(&configService{s.Config}, options...))
 	add(adminv1connect.EventServiceName)(adminv1connect.NewEventServiceHandler(&eventService{hooks: s.Hooks, closes: s.Closes}, options...))
+	add(adminv1connect.ShadowServiceName)(adminv1connect.NewShadowServiceHandler(&shadowService{s.Shadows}, options...))
 	reflector := grpcreflect.NewStaticReflector(names...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))

@@ -108,7 +108,7 @@ func shown(t *testing.T) (*brokertest.Broker, http.Handler) {
 	b := brokertest.Start(t, broker.Options{Hooks: hooks})
 	var p oneplugin
 	return b, admin.Handler(&admin.Server{
-		Broker: b.Broker, Hooks: hooks, Source: p, Changer: p, Migrator: p, Debug: p, Config: p, Listeners: p,
+		Broker: b.Broker, Hooks: hooks, Source: p, Changer: p, Migrator: p, Debug: p, Config: p, Listeners: p, Shadows: p,
 	})
 }
 

@@ -30,6 +30,7 @@ type interceptorChain struct {
 // there: it is asked once about a call that several of them match.
 type interceptorStage struct {
 	InterceptorEntry
+	phase     Phase
 	interests []Interest
 	held      *atomic.Int64 // payload bytes held; shared by the entry's stages
 	slots     slots
@@ -53,7 +54,7 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 			}
 			if own[phase][in.Point] == nil {
 				own[phase][in.Point] = &interceptorStage{
-					InterceptorEntry: e, held: held,
+					InterceptorEntry: e, phase: phase, held: held,
 					slots: newSlots(e.Policy.MaxConcurrent, defaultInterceptorConcurrency),
 				}
 				c.stages[phase][in.Point] = append(c.stages[phase][in.Point], own[phase][in.Point])

@@ -22,6 +22,14 @@ func (h *Hooks) SetPresence(p Presence) {
 	}
 }
 
+// Presence is what SetPresence was given; nil if it was not called.
+func (h *Hooks) Presence() Presence {
+	if p := h.presence.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // Renewable is a companion of an observer that is [Generational] and loses
 // events by itself. Lost counts those; OnRenew has f, which does not block,
 // called whenever Generation has changed. It is called before events are.

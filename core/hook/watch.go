@@ -33,6 +33,7 @@ type Watcher interface {
 type Report struct {
 	Hook  string // the entry's name
 	Point Point
+	Phase Phase // at the points of interceptors
 
 	Began    time.Time
 	Took     time.Duration // the last attempt; a decision that was kept took none
@@ -155,6 +156,7 @@ func (s *interceptorStage) watched(w Watchers, t *timing, b *Batch, before []ori
 		onError = OnErrorRefuse // what follows when holding was in vain
 	}
 	r := t.report(s.Name, b.Point, err, onError)
+	r.Phase = s.phase
 	r.Calls = make([]CallReport, len(b.Calls))
 	for i, c := range b.Calls {
 		asked := *c

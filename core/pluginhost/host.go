@@ -22,6 +22,8 @@ type Host struct {
 	timing   timing
 	api      atomic.Pointer[ServerAPI]
 
+	shadowing *shadowing // nil unless Shadow made the host
+
 	// Set by Start before any goroutine begins.
 	disabled *disablings
 	dirs     *runDir
@@ -133,9 +135,9 @@ func (h *Host) Start(ctx context.Context) (Bindings, error) {
 // prepare makes what supervisors need, and the contexts under which they run.
 func (h *Host) prepare(ctx context.Context) (life context.Context) {
 	l := &launcher{
-		dirs: h.dirs, guard: h.guard, pins: newPins(&h.options, h.log), dataDir: h.options.DataDir,
+		dirs: h.dirs, guard: h.guard, pins: newPins(&h.options, h.shadowing, h.log), dataDir: h.options.DataDir,
 		version: h.options.Version, logLevel: cmp.Or(h.options.LogLevel, "info"), now: time.Now, timing: h.timing,
-		api: &h.api, watch: h.options.Watch,
+		api: &h.api, watch: h.options.Watch, shadowing: h.shadowing,
 	}
 	ctx = context.WithoutCancel(ctx)
 	halted, halt := context.WithCancel(ctx)

@@ -86,6 +86,8 @@ func (s *hostService) admit(ctx context.Context, in any, info *grpc.UnaryServerI
 	switch {
 	case !known:
 		return nil, status.Errorf(codes.Unimplemented, "%s", info.FullMethod)
+	case !s.shadowing.mayCall(scope):
+		return nil, status.Errorf(codes.PermissionDenied, "plugin %s runs as a shadow and may change nothing", s.name)
 	case scope != "" && !slices.Contains(s.scopes, scope):
 		return nil, status.Errorf(codes.PermissionDenied, "plugin %s does not have the scope %s: add it to plugins.%s.scopes in the broker's configuration",
 			s.name, scope, s.name)

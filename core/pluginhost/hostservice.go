@@ -35,12 +35,13 @@ const (
 type hostService struct {
 	pluginv1.UnimplementedHostServiceServer
 
-	name   string
-	scopes []string
-	token  string
-	target string // for gRPC
-	shared *atomic.Pointer[ServerAPI]
-	log    *slog.Logger
+	name      string
+	scopes    []string
+	shadowing *shadowing
+	token     string
+	target    string // for gRPC
+	shared    *atomic.Pointer[ServerAPI]
+	log       *slog.Logger
 
 	instance atomic.Pointer[instance] // nil before Init has answered
 
@@ -49,14 +50,14 @@ type hostService struct {
 }
 
 // startHostService opens the socket and serves it until close.
-func startHostService(dir string, s *start, api *atomic.Pointer[ServerAPI]) (*hostService, error) {
+func startHostService(dir string, s *start, api *atomic.Pointer[ServerAPI], sh *shadowing) (*hostService, error) {
 	socket := filepath.Join(dir, hostSocket)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}
 	h := &hostService{
-		name: s.Name, scopes: s.Scopes, token: rand.Text(), target: "unix:" + filepath.ToSlash(socket),
+		name: s.Name, scopes: s.Scopes, shadowing: sh, token: rand.Text(), target: "unix:" + filepath.ToSlash(socket),
 		shared: api, log: s.log, served: make(chan struct{}),
 	}
 	h.server = grpc.NewServer(
@@ -190,7 +191,7 @@ func (l *launcher) claim(id uint64, s *start) (dir string, err error) {
 	if dir, err = l.dirs.claim(id); err != nil {
 		return "", err
 	}
-	if s.service, err = startHostService(dir, s, l.api); err != nil {
+	if s.service, err = startHostService(dir, s, l.api, l.shadowing); err != nil {
 		return "", errors.Join(err, os.RemoveAll(dir))
 	}
 	return dir, nil

@@ -25,6 +25,11 @@ func (l *launcher) introduce(ctx context.Context, s *start, conn *grpc.ClientCon
 	if err := ping(ctx, conn); err != nil {
 		return nil, nil, fmt.Errorf("health check: %w", err)
 	}
+	if s.manifest == nil {
+		if err := l.shadowing.checkRunning(ctx, conn); err != nil {
+			return nil, s.fail(l.now(), KindRefused, err.Error(), ""), nil
+		}
+	}
 	in, err := l.initRequest(s)
 	if err != nil {
 		return nil, s.fail(l.now(), KindRefused, err.Error(), ""), nil
@@ -80,6 +85,9 @@ func (l *launcher) judge(s *start, out *pluginv1.InitResponse) *Failure {
 	if len(refusals) > 0 {
 		return s.fail(l.now(), KindMisconfigured, "it refused its configuration: "+strings.Join(refusals, "; "),
 			fmt.Sprintf("change config of %s in the broker's configuration, or the file that it names", s.Name))
+	}
+	if err := l.shadowing.check(out.GetServices(), out.GetCapabilities().GetExclusive()); err != nil {
+		return s.fail(l.now(), KindRefused, err.Error(), "")
 	}
 	if s.manifest != nil {
 		if f := l.compare(s, out); f != nil {

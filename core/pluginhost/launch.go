@@ -35,6 +35,8 @@ type launcher struct {
 	timing   timing
 	api      *atomic.Pointer[ServerAPI]
 	watch    *hook.Watch
+
+	shadowing *shadowing
 }
 
 // launch starts or attaches a plugin and makes it ready. When it fails,

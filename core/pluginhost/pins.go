@@ -30,13 +30,15 @@ type pins struct {
 	required bool   // a plugin without an entry is refused
 	log      *slog.Logger
 
+	shadowing *shadowing
+
 	mu     sync.Mutex // guards warned
 	warned map[string]bool
 }
 
 // newPins makes the pins of a host.
-func newPins(o *Options, log *slog.Logger) *pins {
-	return &pins{path: o.lockFile(), dir: o.PluginDir, required: o.Locked, log: log, warned: make(map[string]bool)}
+func newPins(o *Options, s *shadowing, log *slog.Logger) *pins {
+	return &pins{path: o.lockFile(), dir: o.PluginDir, required: o.Locked, log: log, shadowing: s, warned: make(map[string]bool)}
 }
 
 // lockFile is where the lock file is, "" if there is none.
@@ -50,7 +52,7 @@ func (o *Options) lockFile() string {
 // check refuses a plugin whose files are not those of the lock file. It is made
 // before anything of them is run.
 func (p *pins) check(ctx context.Context, name string, at place) error {
-	if p == nil || p.path == "" && !p.required {
+	if p == nil || p.path == "" && !p.required || p.shadowing != nil && !p.required {
 		return nil
 	}
 	locked, err := readLock(p.path)
@@ -67,6 +69,11 @@ func (p *pins) check(ctx context.Context, name string, at place) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("its files can't be compared with %s: %w", p.path, err)
+	case p.shadowing.pinned(locked, got):
+		return nil
+	case p.shadowing != nil:
+		return fmt.Errorf("its files (SHA-256 %s) have no entry in %s, and plugins_locked demands one: if they are as they should be, "+
+			"put them into the plugin directory under another name with enabled: false, and accept that with \"broker plugin lock\"", got, cmp.Or(p.path, "a lock file"))
 	case !pinned:
 		return fmt.Errorf("it has no entry in %s, and plugins_locked demands one: if its files (SHA-256 %s) are as they should be, accept them with %q",
 			cmp.Or(p.path, "a lock file"), got, p.command(name))

@@ -59,7 +59,7 @@ const crashesAtStart = 3
 func newSupervisor(f found, l *launcher, log *slog.Logger, changed func(), publish func(context.Context)) *supervisor {
 	log = log.With(slog.String("plugin", f.Name))
 	s := &supervisor{
-		verifier: &verifier{found: f, pins: l.pins, describeLimit: l.timing.describe},
+		verifier: &verifier{found: f, pins: l.pins, shadowing: l.shadowing, describeLimit: l.timing.describe},
 		slot:     newSlot(f.Name, log),
 		log:      log,
 		timing:   l.timing,

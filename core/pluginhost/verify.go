@@ -33,6 +33,7 @@ type verified struct {
 type verifier struct {
 	found
 	pins          *pins // nil: every file will do
+	shadowing     *shadowing
 	describeLimit time.Duration
 
 	// A program that describes itself is asked again only after it changed.
@@ -195,7 +196,7 @@ func (v *verifier) complete(out *verified) error {
 		return fmt.Errorf("it speaks %s, and this broker speaks %s: install a version of the plugin that was built for this broker",
 			strings.Join(out.manifest.API, ", "), pluginapi.APIPackage)
 	}
-	return nil
+	return v.shadowing.checkManifest(out.manifest)
 }
 
 // readFile reads a file of the folder.

@@ -46,6 +46,11 @@ var rows = []row{
 		"core/trace looks at hooks from outside; how calls are shown is for others to say",
 	},
 	{
+		"shadow", "core/shadow",
+		[]string{"core/hook", "core/mqtt", "core/trace"},
+		"core/shadow compares hooks with hooks; that they are processes, and how answers are shown, is for others to say",
+	},
+	{
 		"retain", "core/retain",
 		[]string{"core/mqtt", "core/topic"},
 		"core/retain declares its store; what implements it comes from outside",
