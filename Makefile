@@ -55,6 +55,13 @@ $(PLUGINS:%=plugin-%): plugin-%:
 run: build ## Build everything and serve on 127.0.0.1:1883 with examples/quickstart
 	@exec bin/broker$(EXE) serve --config $(CONFIG) --plugin-dir bin/plugins $(ARGS)
 
+# Systems to release for, such as linux/arm/v7; empty is all of them.
+TARGETS ?=
+
+.PHONY: release
+release: ## Build archives and packages of VERSION for TARGETS into bin/release
+	VERSION='$(VERSION)' contrib/package/build $(TARGETS)
+
 .PHONY: clean
 clean: ## Remove what was built; data stays
 	rm -rf bin
