@@ -32,6 +32,10 @@ func TestConfigurationKeys(t *testing.T) {
 		general = slices.DeleteFunc(general, func(k string) bool { return k == sub.key })
 		compare(t, sub.section, keysOf(structs, sub.name), documented[sub.section])
 	}
+	// Of its tls the listeners' table tells.
+	compare(t, "admin", append(slices.DeleteFunc(keysOf(structs, "adminConfig"), func(k string) bool { return strings.HasPrefix(k, "tls.") }), "tls"),
+		documented["admin"])
+	general = slices.DeleteFunc(general, func(k string) bool { return k == "admin" })
 	compare(t, "Configuration", general, documented["Configuration"])
 	for _, name := range []string{"policyConfig", "listenerLimitsConfig"} {
 		for _, key := range keysOf(structs, name) {

@@ -3,70 +3,85 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/admin"
-	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
 
 // adminServer is the open admin API.
 type adminServer struct {
-	http *http.Server
-	done chan error
+	servers []*http.Server // one for each address
+	done    chan error     // what became of each
+	stop    context.CancelFunc
+	goes    sync.WaitGroup
 }
 
-// openAdmin opens the admin API on its socket.
+// openAdmin opens the admin API.
 func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
-	raw := s.adminURL
-	if raw == "" {
-		dir, err := filepath.Abs(s.cfg.RunDir)
-		if err != nil {
-			return nil, err
-		}
-		raw = "unix://" + filepath.Join(dir, adminSocketName)
-	}
-	if _, _, err := parseAdminURL(raw); err != nil {
+	doors, err := s.openDoors(ctx)
+	if err != nil {
 		return nil, err
 	}
-	ln, err := listener.Open(ctx, raw, listener.Options{Name: "admin", SocketMode: 0o600})
-	if err != nil {
-		return nil, fmt.Errorf("admin API: %w", err)
-	}
+	closes := make(chan struct{})
+	s.adminCloses = closes
+	handler := s.adminHandler(admin.Handler(&admin.Server{
+		Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
+		Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Closes: closes,
+	}))
+	follow, stop := context.WithCancel(context.Background())
+	a := &adminServer{done: make(chan error, len(doors)), stop: stop}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	closes := make(chan struct{})
-	a := &adminServer{
-		http: &http.Server{Handler: s.adminHandler(admin.Handler(&admin.Server{
-			Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
-			Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Closes: closes,
-		})), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second},
-		done: make(chan error, 1),
+	for _, d := range doors {
+		srv := &http.Server{
+			Handler: d.guard.Wrap(handler), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second,
+			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers at the door cause
+		}
+		a.servers = append(a.servers, srv)
+		go func() { a.done <- d.serve(srv) }()
+		if d.tls != nil {
+			a.goes.Go(func() {
+				if err := d.tls.Watch(follow); err != nil {
+					s.log.Warn("changes of certificates are not noticed, but at a start", "listener", "admin", "error", err)
+				}
+			})
+		}
 	}
-	a.http.RegisterOnShutdown(func() { close(closes) })
-	a.http.RegisterOnShutdown(func() { s.shadows.end(errStops) })
-	s.adminCloses = closes
-	go func() { a.done <- a.http.Serve(ln) }()
+	a.servers[0].RegisterOnShutdown(func() {
+		close(closes)
+		s.shadows.end(errStops)
+	})
 	return a, nil
 }
 
 func (a *adminServer) close() error {
+	defer a.goes.Wait()
+	a.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := a.http.Shutdown(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = a.http.Close()
+	var errs []error
+	for _, srv := range a.servers {
+		err := srv.Shutdown(ctx)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close()
+		}
+		errs = append(errs, err)
 	}
-	if serr := <-a.done; !errors.Is(serr, http.ErrServerClosed) && !errors.Is(serr, net.ErrClosed) {
-		err = errors.Join(err, serr)
+	for range a.servers {
+		if err := <-a.done; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // Status implements admin.Source.

@@ -17,6 +17,7 @@ type config struct {
 	PluginsLocked  bool                    `yaml:"plugins_locked"`
 	DataDir        string                  `yaml:"data_dir"`
 	RunDir         string                  `yaml:"run_dir"`
+	Admin          adminConfig             `yaml:"admin"`
 	Log            logConfig               `yaml:"log"`
 	Limits         limitsConfig            `yaml:"limits"`
 	MQTT           mqttConfig              `yaml:"mqtt"`
@@ -82,6 +83,14 @@ type webSocketConfig struct {
 
 type proxyProtocolConfig struct {
 	From []network `yaml:"from"`
+}
+
+// adminConfig says where the admin API is, beside the socket in the run folder.
+type adminConfig struct {
+	URL       string     `yaml:"url"`
+	TokenFile string     `yaml:"token_file"`
+	Hosts     []string   `yaml:"hosts"`
+	TLS       *tlsConfig `yaml:"tls"`
 }
 
 type logConfig struct {

@@ -41,7 +41,7 @@ var places = map[string][2]string{
 	"tlsConfig": {"listeners", "tls."}, "certificateConfig": {"listeners", "tls.certificates[]."},
 	"webSocketConfig": {"listeners", "websocket."}, "proxyProtocolConfig": {"listeners", "proxy_protocol."},
 	"listenerLimitsConfig": {"limits", ""}, "limitsConfig": {"limits", ""}, "mqttConfig": {"mqtt", ""}, "retainedConfig": {"retained", ""},
-	"pluginConfig": {"plugins", ""}, "observerConfig": {"plugins", "observer."},
+	"adminConfig": {"admin", ""}, "pluginConfig": {"plugins", ""}, "observerConfig": {"plugins", "observer."},
 }
 
 type object = map[string]any
@@ -232,6 +232,7 @@ func TestConfigSchemaFits(t *testing.T) {
 	// What takes more than one key, or a URL, is beyond a schema.
 	beyond := []string{
 		"scheme", "two-names", "tls-without-certificate", "tls-on-tcp", "client-ca-missing", "proxy-network", "listener-mountpoint",
+		"admin-plain", "admin-port", "admin-token-of-socket", "admin-without-certificate",
 	}
 	bad, _ := filepath.Glob("testdata/bad/*.yaml")
 	for _, path := range bad {

@@ -20,6 +20,7 @@ import (
 func (c *config) shown(limits broker.Limits) ([]byte, error) {
 	show := *c
 	show.Limits.fill(limits)
+	show.Admin.TLS = c.Admin.TLS.withoutSecrets()
 	show.Listeners = nil
 	for _, l := range c.Listeners {
 		show.Listeners = append(show.Listeners, l.withoutSecrets())
@@ -67,19 +68,24 @@ func (l *limitsConfig) fill(from broker.Limits) {
 }
 
 func (l listenerConfig) withoutSecrets() listenerConfig {
-	if l.TLS == nil {
-		return l
+	l.TLS = l.TLS.withoutSecrets()
+	return l
+}
+
+// withoutSecrets returns a copy; nil stays nil.
+func (t *tlsConfig) withoutSecrets() *tlsConfig {
+	if t == nil {
+		return nil
 	}
-	t := *l.TLS
-	t.Certificates = nil
-	for _, c := range l.TLS.Certificates {
+	out := *t
+	out.Certificates = nil
+	for _, c := range t.Certificates {
 		if c.Password != "" {
 			c.Password = redacted
 		}
-		t.Certificates = append(t.Certificates, c)
+		out.Certificates = append(out.Certificates, c)
 	}
-	l.TLS = &t
-	return l
+	return &out
 }
 
 func (p pluginConfig) withoutSecrets() pluginConfig {

@@ -171,6 +171,9 @@ func (c *config) check() error {
 	if err := c.Limits.check(); err != nil {
 		return err
 	}
+	if err := c.Admin.check(); err != nil {
+		return err
+	}
 	for name, p := range c.Plugins {
 		if !pluginName.MatchString(name) {
 			return &misplaced{"$.plugins", fmt.Sprintf("plugin name %q: use lower-case letters, digits and dashes", name)}

@@ -42,7 +42,8 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // run is the whole program; it returns the exit status: 0 all well, 1 an error
-// that was printed, 2 a command line that makes no sense.
+// that was printed, 2 a command line that makes no sense, and what [statusError] and
+// [exitError] say.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	t := &terminal{in: stdin, out: stdout, err: stderr}
 	status := -1
@@ -70,13 +71,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	err = ctx.Run(parser.Model)
 	var code exitError
+	var failed *statusError
 	switch {
 	case err == nil:
 		return 0
 	case errors.As(err, &code):
 		return int(code)
-	default:
-		fmt.Fprintf(stderr, "broker: %s\n", strings.TrimRight(err.Error(), "\n"))
-		return 1
 	}
+	fmt.Fprintf(stderr, "broker: %s\n", strings.TrimRight(err.Error(), "\n"))
+	if errors.As(err, &failed) {
+		return failed.status
+	}
+	return 1
 }

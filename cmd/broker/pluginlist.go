@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,11 +11,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
-	"github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1/adminv1connect"
 )
-
-// adminTimeout bounds one call of a command.
-const adminTimeout = 10 * time.Second
 
 type pluginCmd struct {
 	List    pluginListCmd    `cmd:"" help:"List the plugins of a running broker."`
@@ -34,58 +26,6 @@ type pluginCmd struct {
 	pluginDebugCmds
 	Check pluginCheckCmd `cmd:"" help:"Check whether a plugin does what the contract asks of it, without a broker."`
 	Bench pluginBenchCmd `cmd:"" help:"Measure how fast a plugin answers, without a broker."`
-}
-
-// adminFlags say which broker a command talks to.
-type adminFlags struct {
-	RunDir string `help:"Run folder of the broker." placeholder:"DIR"`
-	Admin  string `help:"Address of the broker's admin API." placeholder:"URL"`
-	JSON   bool   `name:"json" help:"Print JSON."`
-}
-
-func (f *adminFlags) client() (adminv1connect.AdminServiceClient, error) {
-	hc, err := f.httpClient()
-	if err != nil {
-		return nil, err
-	}
-	return adminv1connect.NewAdminServiceClient(hc, "http://broker"), nil
-}
-
-// httpClient speaks to the broker's admin API, whatever host it is asked for.
-func (f *adminFlags) httpClient() (*http.Client, error) {
-	raw := f.Admin
-	if raw == "" {
-		dir := f.RunDir
-		if dir == "" {
-			dir = defaultRunDir()
-		}
-		abs, err := filepath.Abs(dir)
-		if err != nil {
-			return nil, err
-		}
-		raw = "unix://" + filepath.Join(abs, adminSocketName)
-	}
-	network, address, err := parseAdminURL(raw)
-	if err != nil {
-		return nil, err
-	}
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		c, err := new(net.Dialer).DialContext(ctx, network, address)
-		if err != nil {
-			return nil, fmt.Errorf("no broker answers at %s; is it running, with this run folder? (%w)", raw, err)
-		}
-		return c, nil
-	}
-	return &http.Client{Transport: &http.Transport{DialContext: dial}}, nil
-}
-
-// explain takes connect's code off an error that speaks for itself.
-func explain(err error) error {
-	var ce *connect.Error
-	if errors.As(err, &ce) {
-		return errors.New(ce.Message())
-	}
-	return err
 }
 
 type pluginListCmd struct {

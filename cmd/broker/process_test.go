@@ -42,6 +42,9 @@ func newSite(t testing.TB, cfg string, plugins ...string) *site {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	s := &site{t: t, dir: dir}
 	s.write("gatehouse.yaml", "listeners: [{url: 'tcp://127.0.0.1:0'}]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\n"+cfg)
+	if err := os.Mkdir(s.path("plugins"), 0o750); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range plugins {
 		s.install(name)
 	}

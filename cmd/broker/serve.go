@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -39,7 +38,7 @@ type serveCmd struct {
 	PluginDir   string   `help:"Folder of plugins." placeholder:"DIR"`
 	DataDir     string   `help:"Folder for what has to be kept." placeholder:"DIR"`
 	RunDir      string   `help:"Private folder for sockets, with a short path." placeholder:"DIR"`
-	Admin       string   `help:"Address of the admin API (default: admin.sock in the run folder)." placeholder:"URL"`
+	Admin       string   `help:"Address of the admin API, beside admin.sock in the run folder: unix:///PATH in its place, http://127.0.0.1:PORT, or https://HOST:PORT." placeholder:"URL"`
 	LogLevel    string   `help:"debug, info, warn or error." placeholder:"LEVEL" enum:",debug,info,warn,error" default:""`
 	LogFormat   string   `help:"text or json." placeholder:"FORMAT" enum:",text,json" default:""`
 	CheckConfig bool     `help:"Check the configuration and end."`
@@ -321,12 +320,3 @@ func (s *server) serve(ctx context.Context) error {
 
 // listenerURLs are the addresses that are open, as clients write them.
 func (s *server) listenerURLs() []string { return s.addresses.urls() }
-
-// parseAdminURL splits an admin address into network and address.
-func parseAdminURL(raw string) (network, address string, err error) {
-	u, err := url.Parse(raw)
-	if err == nil && u.Scheme == "unix" && u.Host == "" && u.Path != "" {
-		return "unix", u.Path, nil
-	}
-	return "", "", fmt.Errorf("admin address %q: write unix:///PATH", raw)
-}
