@@ -111,6 +111,22 @@ bench-peers: ## Compare with other brokers into bin/bench-peers.md; PEERS="-scen
 	$(GO) build -o bin/bench-peers ./internal/bench
 	bin/bench-peers $(PEERS)
 
+# What is killed is chosen by the seed that a run prints; ARGS='-seed N' repeats it.
+.PHONY: chaos
+chaos: build ## Kill the broker 1,000 times, its plugins and its clients, and prove that nothing is lost
+	$(GO) build -o bin/chaos ./internal/chaos
+	bin/chaos $(ARGS)
+
+.PHONY: chaos-short
+chaos-short: build ## Kill the broker 60 times
+	$(GO) build -o bin/chaos ./internal/chaos
+	bin/chaos -kills 60 $(ARGS)
+
+.PHONY: soak
+soak: build ## Four hours of messages while clients and plugins break; memory has to stay flat
+	$(GO) build -o bin/chaos ./internal/chaos
+	bin/chaos -soak 4h $(ARGS)
+
 ## Checking
 
 .PHONY: lint
