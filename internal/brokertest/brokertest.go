@@ -27,7 +27,7 @@ import (
 )
 
 // Patience bounds every wait of a test for something that has to happen.
-const Patience = 10 * time.Second
+const Patience = 30 * time.Second
 
 // Quiet is how long a test listens to make sure that nothing comes.
 const Quiet = 50 * time.Millisecond
