@@ -31,10 +31,10 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	}
 	closes := make(chan struct{})
 	s.adminCloses = closes
-	handler := s.adminHandler(admin.Handler(&admin.Server{
+	handler := identified(s.adminHandler(admin.Handler(&admin.Server{
 		Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
-		Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Closes: closes,
-	}))
+		Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Log: s.level, Audit: s.audit, Closes: closes,
+	})))
 	follow, stop := context.WithCancel(context.Background())
 	a := &adminServer{done: make(chan error, len(doors)), stop: stop}
 	protocols := new(http.Protocols)
@@ -43,7 +43,7 @@ func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
 	protocols.SetUnencryptedHTTP2(true)
 	for _, d := range doors {
 		srv := &http.Server{
-			Handler: d.guard.Wrap(handler), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second,
+			Handler: d.guard.Wrap(handler), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, ConnContext: withCaller,
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers at the door cause
 		}
 		a.servers = append(a.servers, srv)

@@ -96,6 +96,7 @@ type adminConfig struct {
 type logConfig struct {
 	Level  string `yaml:"level"`
 	Format string `yaml:"format"`
+	Audit  string `yaml:"audit"` // file; "": the log
 }
 
 // limitsConfig are broker.Limits as people write them; zero is the default.

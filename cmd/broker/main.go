@@ -24,6 +24,9 @@ type command struct {
 	Script   scriptCmd   `cmd:"" help:"Check, test and try out scripts of the plugin script."`
 	Cert     certCmd     `cmd:"" help:"Make certificates for development and small installations."`
 	Config   configCmd   `cmd:"" help:"Help with the configuration file."`
+	Health   healthCmd   `cmd:"" help:"Tell whether a broker is ready for clients, by the exit status too."`
+	Log      logCmd      `cmd:"" help:"Do something with the log of a running broker."`
+	Debug    debugCmd    `cmd:"" help:"Look into a running broker."`
 	Import   importCmd   `cmd:"" help:"Translate the configuration of another broker."`
 	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

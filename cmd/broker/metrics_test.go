@@ -127,3 +127,42 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%d %q", status, body)
 	}
 }
+
+func TestHealthCommand(t *testing.T) {
+	s := plainSite(t, "metrics: {url: 'http://127.0.0.1:0'}\n")
+	s.refusesTo("health")
+	p := s.start()
+	for _, args := range [][]string{{"health"}, {"health", "--url", p.watched()}} {
+		if got := s.does(args...); got != "ready\n" {
+			t.Errorf("%q: %q", args, got)
+		}
+		if got := s.does(append(args, "--alive")...); got != "alive\n" {
+			t.Errorf("%q: %q", args, got)
+		}
+	}
+	if got, want := s.does("health", "--json"), `{"ready":true,"checks":[{"name":"listeners","ready":true}]}`+"\n"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	p.stop()
+	s.refusesTo("health", "--url", p.watched())
+}
+
+func TestDebugProfile(t *testing.T) {
+	s := plainSite(t, "")
+	s.start()
+	s.does("debug", "profile", "goroutine", s.path("g.pprof"))
+	if b := s.read("g.pprof"); len(b) < 100 || b[0] != 0x1f || b[1] != 0x8b {
+		t.Errorf("%d bytes that are no profile", len(b))
+	}
+	s.refusesTo("debug", "profile", "heap", s.path("g.pprof"))
+}
+
+// plainSite is a site without plugins.
+func plainSite(t *testing.T, cfg string) *site {
+	t.Helper()
+	s := newSite(t, cfg)
+	if err := os.Mkdir(s.path("plugins"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}

@@ -69,7 +69,10 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 	}
 	before := *s.cfg
 	now := *s.inForce.Load().config
-	setLevel(s.level, cfg.Log.Level)
+	s.level.configure(cfg.Log.Level)
+	if aerr := s.audit.reopen(); aerr != nil {
+		s.log.Error("the file of the audit log is not opened anew; the old one is used", "error", aerr)
+	}
 	now.Log.Level = cfg.Log.Level
 	plugins, err := cfg.pluginConfigs()
 	if err == nil {
@@ -101,7 +104,7 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 		out.Error = err.Error()
 		return out
 	}
-	s.log.Info("configuration reloaded", "level", s.level.Level().String())
+	s.log.Info("configuration reloaded", "level", s.level.current().String())
 	return out
 }
 
@@ -126,7 +129,7 @@ func (c *config) needsRestart(o *config) []string {
 	for i := range a.NumField() {
 		key := a.Type().Field(i).Tag.Get("yaml")
 		x, y := a.Field(i).Interface(), b.Field(i).Interface()
-		if key == "plugins" || key == "listeners" || key == "allow_anonymous" || key == "log" && c.Log.Format == o.Log.Format {
+		if key == "plugins" || key == "listeners" || key == "allow_anonymous" || key == "log" && c.Log.Format == o.Log.Format && c.Log.Audit == o.Log.Audit {
 			continue
 		}
 		if !reflect.DeepEqual(x, y) {

@@ -109,7 +109,8 @@ func (cmd *serveCmd) Run(t *terminal) error {
 type server struct {
 	cfg      *config // as it was at the start
 	log      *slog.Logger
-	level    *slog.LevelVar
+	level    *logLevel
+	audit    *auditLog
 	load     func() (*config, error) // reads the configuration again
 	file     string                  // that it is read from; "" for none
 	out      interface{ Write([]byte) (int, error) }
@@ -161,6 +162,11 @@ func (s *server) run(ctx context.Context) (err error) {
 	s.serving = make(chan struct{})
 	s.farewells = make(hostStopper, 1)
 	s.hooks = hook.NewHooks(s.log)
+	if s.audit, err = openAudit(s.cfg.Log.Audit, s.log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.audit.close()) }()
+	defer s.level.stop()
 	watched, err := s.openMetrics(ctx)
 	if err != nil {
 		return err

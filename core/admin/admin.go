@@ -53,6 +53,9 @@ type Server struct {
 	Config
 	Listeners
 	Shadows
+	Log
+	// Audit, if not nil, is told of every call that may have changed something.
+	Audit Audit
 	// Closes, if not nil, is closed when streams are to end.
 	Closes <-chan struct{}
 }
@@ -64,7 +67,11 @@ const maxRequest = 16 << 20
 // reflection.
 func Handler(s *Server) http.Handler {
 	mux := http.NewServeMux()
-	options := []connect.HandlerOption{connect.WithInterceptors(refusing{}), connect.WithReadMaxBytes(maxRequest)}
+	interceptors := []connect.Interceptor{refusing{}}
+	if s.Audit != nil {
+		interceptors = []connect.Interceptor{auditing{s.Audit}, refusing{}}
+	}
+	options := []connect.HandlerOption{connect.WithInterceptors(interceptors...), connect.WithReadMaxBytes(maxRequest)}
 	var names []string
 	add := func(name string) func(string, http.Handler) {
 		names = append(names, name)
@@ -84,6 +91,7 @@ func Handler(s *Server) http.Handler {
 	add(adminv1connect.ConfigServiceName)(adminv1connect.NewConfigServiceHandler(&configService{s.Config}, options...))
 	add(adminv1connect.EventServiceName)(adminv1connect.NewEventServiceHandler(&eventService{hooks: s.Hooks, closes: s.Closes}, options...))
 	add(adminv1connect.ShadowServiceName)(adminv1connect.NewShadowServiceHandler(&shadowService{s.Shadows}, options...))
+	add(adminv1connect.LogServiceName)(adminv1connect.NewLogServiceHandler(&logService{s.Log}, options...))
 	reflector := grpcreflect.NewStaticReflector(names...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
