@@ -286,7 +286,7 @@ func (a *addresses) named(name string) *address {
 // sameListener reports whether l can be had without opening the address anew.
 func (c *listenerConfig) sameListener(l *listenerConfig) bool {
 	return c.sameSocket(l) && c.URL == l.URL && c.Backlog == l.Backlog && c.Handshakes == l.Handshakes &&
-		c.HandshakeTimeout == l.HandshakeTimeout && reflect.DeepEqual(c.WebSocket, l.WebSocket) &&
+		c.HandshakeTimeout == l.HandshakeTimeout && reflect.DeepEqual(c.HalfOpenTimeout, l.HalfOpenTimeout) && reflect.DeepEqual(c.WebSocket, l.WebSocket) &&
 		reflect.DeepEqual(c.ProxyProtocol, l.ProxyProtocol)
 }
 

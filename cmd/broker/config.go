@@ -32,6 +32,7 @@ type listenerConfig struct {
 	Name             string               `yaml:"name"`
 	Systemd          string               `yaml:"systemd"`
 	Backlog          int                  `yaml:"backlog"`
+	HalfOpenTimeout  *duration            `yaml:"half_open_timeout"`
 	HandshakeTimeout duration             `yaml:"handshake_timeout"`
 	Handshakes       int                  `yaml:"handshakes"`
 	Validators       []string             `yaml:"validators"`
@@ -101,35 +102,54 @@ type logConfig struct {
 
 // limitsConfig are broker.Limits as people write them; zero is the default.
 type limitsConfig struct {
-	ConnectTimeout         duration `yaml:"connect_timeout"`
-	ConnectPacketSize      size     `yaml:"connect_packet_size"`
-	ConnectWillSize        size     `yaml:"connect_will_size"`
-	PacketTimeout          duration `yaml:"packet_timeout"`
-	WriteTimeout           duration `yaml:"write_timeout"`
-	ClientIDLength         int      `yaml:"client_id_length"`
-	UserProperties         int      `yaml:"user_properties"`
-	UserPropertyBytes      size     `yaml:"user_property_bytes"`
-	PacketSize             size     `yaml:"packet_size"`
-	TopicLevels            int      `yaml:"topic_levels"`
-	Connections            int      `yaml:"connections"`
-	Sessions               int      `yaml:"sessions"`
-	RetainedMessages       int      `yaml:"retained_messages"`
-	RetainedBytes          size     `yaml:"retained_bytes"`
-	SharedKeys             int      `yaml:"shared_keys"`
-	SharedBytes            size     `yaml:"shared_bytes"`
-	SubscriptionsPerClient int      `yaml:"subscriptions_per_client"`
-	FiltersPerPacket       int      `yaml:"filters_per_packet"`
-	MaxQoS                 *uint8   `yaml:"max_qos"`
-	KeepAlive              duration `yaml:"keep_alive"`
-	MinKeepAlive           duration `yaml:"min_keep_alive"`
-	SessionExpiry          duration `yaml:"session_expiry"`
-	ReceiveMaximum         uint16   `yaml:"receive_maximum"`
-	TopicAliases           uint16   `yaml:"topic_aliases"`
-	InFlight               uint16   `yaml:"in_flight"`
-	QueueMessages          int      `yaml:"queue_messages"`
-	QueueBytes             size     `yaml:"queue_bytes"`
-	QueueOverflow          string   `yaml:"queue_overflow"`
-	QueueQoS0Offline       bool     `yaml:"queue_qos0_offline"`
+	ConnectTimeout         duration       `yaml:"connect_timeout"`
+	ConnectPacketSize      size           `yaml:"connect_packet_size"`
+	ConnectWillSize        size           `yaml:"connect_will_size"`
+	PacketTimeout          duration       `yaml:"packet_timeout"`
+	WriteTimeout           duration       `yaml:"write_timeout"`
+	ClientIDLength         int            `yaml:"client_id_length"`
+	UserProperties         int            `yaml:"user_properties"`
+	UserPropertyBytes      size           `yaml:"user_property_bytes"`
+	PacketSize             size           `yaml:"packet_size"`
+	TopicLevels            int            `yaml:"topic_levels"`
+	Connections            int            `yaml:"connections"`
+	ConnectionsPerAddress  int            `yaml:"connections_per_address"`
+	ConnectRate            float64        `yaml:"connect_rate"`
+	ConnectBurst           int            `yaml:"connect_burst"`
+	ConnectRatePerAddress  float64        `yaml:"connect_rate_per_address"`
+	ConnectBurstPerAddress int            `yaml:"connect_burst_per_address"`
+	ExemptNetworks         []network      `yaml:"exempt_networks"`
+	Authentications        int            `yaml:"authentications"`
+	Flapping               flappingConfig `yaml:"flapping"`
+	MessagesPerSecond      float64        `yaml:"messages_per_second"`
+	BytesPerSecond         size           `yaml:"bytes_per_second"`
+	RatePatience           duration       `yaml:"rate_patience"`
+	Sessions               int            `yaml:"sessions"`
+	RetainedMessages       int            `yaml:"retained_messages"`
+	RetainedBytes          size           `yaml:"retained_bytes"`
+	SharedKeys             int            `yaml:"shared_keys"`
+	SharedBytes            size           `yaml:"shared_bytes"`
+	SubscriptionsPerClient int            `yaml:"subscriptions_per_client"`
+	FiltersPerPacket       int            `yaml:"filters_per_packet"`
+	MaxQoS                 *uint8         `yaml:"max_qos"`
+	KeepAlive              duration       `yaml:"keep_alive"`
+	MinKeepAlive           duration       `yaml:"min_keep_alive"`
+	SessionExpiry          duration       `yaml:"session_expiry"`
+	ReceiveMaximum         uint16         `yaml:"receive_maximum"`
+	TopicAliases           uint16         `yaml:"topic_aliases"`
+	InFlight               uint16         `yaml:"in_flight"`
+	QueueMessages          int            `yaml:"queue_messages"`
+	QueueBytes             size           `yaml:"queue_bytes"`
+	QueueOverflow          string         `yaml:"queue_overflow"`
+	QueueQoS0Offline       bool           `yaml:"queue_qos0_offline"`
+}
+
+// flappingConfig is when a client identifier that comes again and again is
+// banned.
+type flappingConfig struct {
+	Connects int      `yaml:"connects"`
+	Within   duration `yaml:"within"`
+	Ban      duration `yaml:"ban"`
 }
 
 // metricsConfig is the listener for whoever watches the broker.

@@ -35,15 +35,25 @@ func (c *config) shown(limits broker.Limits) ([]byte, error) {
 // fill sets limits that are not set. Those of the broker have the same names, and
 // seconds where ours are durations.
 func (l *limitsConfig) fill(from broker.Limits) {
-	to, src := reflect.ValueOf(l).Elem(), reflect.ValueOf(from)
+	fill(reflect.ValueOf(l).Elem(), reflect.ValueOf(from))
+}
+
+func fill(to, src reflect.Value) {
 	for i := range to.NumField() {
 		field := to.Field(i)
 		value := src.FieldByName(to.Type().Field(i).Name)
+		if value.IsValid() && field.Kind() == reflect.Struct {
+			fill(field, value)
+			continue
+		}
 		if !value.IsValid() || !field.IsZero() {
 			continue
 		}
 		switch field.Kind() {
-		case reflect.Pointer, reflect.String, reflect.Bool: // what is not said is no limit
+		case reflect.Pointer, reflect.String, reflect.Bool, reflect.Slice, reflect.Float64: // what is not said is no limit
+			continue
+		}
+		if value.CanFloat() {
 			continue
 		}
 		seconds := field.Type() == reflect.TypeFor[duration]() && value.Type() != reflect.TypeFor[time.Duration]()

@@ -80,13 +80,15 @@ func TestShownConfigHasDefaults(t *testing.T) {
 	unlimited := map[string]bool{
 		"Connections": true, "MaxQoS": true, "KeepAlive": true, "MinKeepAlive": true, "SessionExpiry": true,
 		"QueueOverflow": true, "QueueQoS0Offline": true,
+		"ConnectionsPerAddress": true, "ConnectRate": true, "ConnectBurst": true, "ConnectRatePerAddress": true,
+		"ConnectBurstPerAddress": true, "ExemptNetworks": true, "MessagesPerSecond": true, "BytesPerSecond": true,
 	}
 	for i := range v.NumField() {
 		if name := v.Type().Field(i).Name; v.Field(i).IsZero() != unlimited[name] {
 			t.Errorf("%s: %v", name, v.Field(i))
 		}
 	}
-	if l.limits() != (&limitsConfig{}).withBrokerDefaults(t) {
+	if !reflect.DeepEqual(l.limits(), (&limitsConfig{}).withBrokerDefaults(t)) {
 		t.Errorf("%+v", l)
 	}
 }

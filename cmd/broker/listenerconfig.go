@@ -66,6 +66,8 @@ func (l *listenerConfig) check(at string, u *url.URL) error {
 		return &misplaced{at + ".connections", "a limit cannot be negative"}
 	case l.Handshakes < 0:
 		return &misplaced{at + ".handshakes", "a limit cannot be negative"}
+	case l.HalfOpenTimeout != nil && *l.HalfOpenTimeout != 0 && time.Duration(*l.HalfOpenTimeout) < 4*time.Second:
+		return &misplaced{at + ".half_open_timeout", "it is at least 4s, or 0s for none"}
 	case l.Mountpoint != "" && (topic.ValidateName(l.Mountpoint) != nil || l.Mountpoint[0] == '$' || !strings.HasSuffix(l.Mountpoint, "/")):
 		return &misplaced{at + ".mountpoint", "a mountpoint is the beginning of a topic that ends with a slash and has no $ in front"}
 	}
@@ -186,13 +188,19 @@ func (l *listenerConfig) brokerOptions() broker.ListenerOptions {
 
 // socketOptions are what the listener itself is made of.
 func (l *listenerConfig) socketOptions(log *slog.Logger) listener.Options {
-	return listener.Options{
+	o := listener.Options{
 		Name: l.name(), Backlog: l.Backlog, HandshakeTimeout: time.Duration(l.HandshakeTimeout), Handshakes: l.Handshakes,
 		WebSocket: listener.WebSocketOptions{
 			Origins: l.WebSocket.Origins, TrustedProxies: prefixes(l.WebSocket.TrustedProxies),
 		},
 		ProxyFrom: prefixes(l.ProxyProtocol.From), Logger: log,
 	}
+	if l.HalfOpenTimeout != nil {
+		if o.HalfOpenTimeout = time.Duration(*l.HalfOpenTimeout); o.HalfOpenTimeout == 0 {
+			o.HalfOpenTimeout = -1 // 0s in the file switches it off
+		}
+	}
+	return o
 }
 
 // certificateOptions are what its TLS is made of.

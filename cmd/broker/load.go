@@ -202,6 +202,9 @@ func (c *shadowConfig) check(at string) error {
 	}
 }
 
+// What a rate can be: the time that one event takes has to be a duration.
+const slowestRate, fastestRate = 0.001, 1e9
+
 func (l *limitsConfig) check() error {
 	if l.MaxQoS != nil && *l.MaxQoS > 2 {
 		return &misplaced{"$.limits.max_qos", "QoS is 0, 1 or 2"}
@@ -213,6 +216,13 @@ func (l *limitsConfig) check() error {
 	}
 	if time.Duration(l.SessionExpiry) >= math.MaxUint32*time.Second {
 		return &misplaced{"$.limits.session_expiry", "too long; leave it out for sessions that never expire"}
+	}
+	for key, rate := range map[string]float64{
+		"connect_rate": l.ConnectRate, "connect_rate_per_address": l.ConnectRatePerAddress, "messages_per_second": l.MessagesPerSecond,
+	} {
+		if rate != 0 && (math.IsNaN(rate) || rate < slowestRate || rate > fastestRate) {
+			return &misplaced{"$.limits." + key, "a rate is from 0.001 to 1e9 a second; leave it out for none"}
+		}
 	}
 	const largest = 256 << 20
 	for key, n := range map[string]size{
@@ -227,6 +237,9 @@ func (l *limitsConfig) check() error {
 		"connections": l.Connections, "sessions": l.Sessions, "retained_messages": l.RetainedMessages,
 		"subscriptions_per_client": l.SubscriptionsPerClient, "filters_per_packet": l.FiltersPerPacket,
 		"queue_messages": l.QueueMessages, "shared_keys": l.SharedKeys,
+		"connections_per_address": l.ConnectionsPerAddress, "connect_burst": l.ConnectBurst,
+		"connect_burst_per_address": l.ConnectBurstPerAddress, "authentications": l.Authentications,
+		"flapping.connects": l.Flapping.Connects,
 	} {
 		if n < 0 {
 			return &misplaced{"$.limits." + key, "a limit cannot be negative"}

@@ -37,7 +37,7 @@ func TestParseConfig(t *testing.T) {
 		t.Errorf("got %+v, %v", all, err)
 	}
 	s := &server{cfg: cfg}
-	o := s.brokerOptions()
+	o := s.brokerOptions(s.cfg)
 	if o.Limits.KeepAlive != 120 || !o.Limits.LimitQoS || o.Limits.MaxQoS != 1 || o.SysInterval != -1 {
 		t.Errorf("got %+v", o)
 	}
@@ -89,7 +89,7 @@ func FuzzParseConfig(f *testing.F) {
 			return
 		}
 		s := &server{cfg: cfg}
-		s.brokerOptions()
+		s.brokerOptions(s.cfg)
 		if _, err := cfg.pluginConfigs(); err != nil {
 			t.Errorf("accepted, then: %v", err)
 		}

@@ -11,21 +11,20 @@ import (
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
 
-// newLogger returns a logger and what changes its level.
+// newLogger returns a logger and what changes its level and format.
 func newLogger(w io.Writer, format, level string) (*slog.Logger, *logLevel) {
 	l := new(logLevel)
 	l.configure(level)
 	o := &slog.HandlerOptions{Level: &l.inForce}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o)), l
-	}
-	return slog.New(slog.NewTextHandler(w, o)), l
+	l.format.set(format)
+	return slog.New(l.format.handler(w, o)), l
 }
 
 // logLevel is the level of the log: what the configuration says, or what
 // somebody has put in its place for a while. It implements admin.Log.
 type logLevel struct {
 	inForce slog.LevelVar
+	format  logFormat
 
 	mu         sync.Mutex // guards the fields below
 	configured slog.Level

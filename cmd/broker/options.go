@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
@@ -13,15 +14,15 @@ import (
 )
 
 // brokerOptions maps the configuration to the broker's options.
-func (s *server) brokerOptions() broker.Options {
+func (s *server) brokerOptions(c *config) broker.Options {
 	o := broker.Options{
-		Logger: s.log, Hooks: s.hooks, Retained: s.retained, Version: brokerVersion(), Limits: s.cfg.Limits.limits(),
-		Router:              router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]}),
-		CheckPayloadFormat:  s.cfg.MQTT.CheckPayloadFormat,
-		ResponseInformation: s.cfg.MQTT.ResponseInformation,
+		Logger: s.log, Hooks: s.hooks, Retained: s.retained, Version: brokerVersion(), Limits: c.Limits.limits(),
+		Router:              s.router,
+		CheckPayloadFormat:  c.MQTT.CheckPayloadFormat,
+		ResponseInformation: c.MQTT.ResponseInformation,
 		Bans:                s.bans,
 	}
-	if every := s.cfg.SysInterval; every != nil {
+	if every := c.SysInterval; every != nil {
 		o.SysInterval = time.Duration(*every)
 		if *every == 0 {
 			o.SysInterval = -1 // 0s in the file switches $SYS off
@@ -38,17 +39,28 @@ var strategies = map[string]router.Strategy{
 // limits maps the limits; check has seen to it that every value fits.
 func (l *limitsConfig) limits() broker.Limits {
 	out := broker.Limits{
-		ConnectTimeout:         time.Duration(l.ConnectTimeout),
-		ConnectPacketSize:      bytes32(l.ConnectPacketSize),
-		ConnectWillSize:        bytes32(l.ConnectWillSize),
-		PacketSize:             bytes32(l.PacketSize),
-		PacketTimeout:          time.Duration(l.PacketTimeout),
-		WriteTimeout:           time.Duration(l.WriteTimeout),
-		ClientIDLength:         l.ClientIDLength,
-		UserProperties:         l.UserProperties,
-		UserPropertyBytes:      int(l.UserPropertyBytes),
-		TopicLevels:            l.TopicLevels,
-		Connections:            l.Connections,
+		ConnectTimeout:     time.Duration(l.ConnectTimeout),
+		ConnectPacketSize:  bytes32(l.ConnectPacketSize),
+		ConnectWillSize:    bytes32(l.ConnectWillSize),
+		PacketSize:         bytes32(l.PacketSize),
+		PacketTimeout:      time.Duration(l.PacketTimeout),
+		WriteTimeout:       time.Duration(l.WriteTimeout),
+		ClientIDLength:     l.ClientIDLength,
+		UserProperties:     l.UserProperties,
+		UserPropertyBytes:  int(l.UserPropertyBytes),
+		TopicLevels:        l.TopicLevels,
+		Connections:        l.Connections,
+		AddressConnections: l.ConnectionsPerAddress,
+		ConnectRate:        admission.Rate{PerSecond: l.ConnectRate, Burst: l.ConnectBurst},
+		AddressConnectRate: admission.Rate{PerSecond: l.ConnectRatePerAddress, Burst: l.ConnectBurstPerAddress},
+		ExemptNetworks:     prefixes(l.ExemptNetworks),
+		Authentications:    l.Authentications,
+		Flapping: broker.Flapping{
+			Connects: l.Flapping.Connects, Within: time.Duration(l.Flapping.Within), Ban: time.Duration(l.Flapping.Ban),
+		},
+		MessagesPerSecond:      l.MessagesPerSecond,
+		BytesPerSecond:         float64(l.BytesPerSecond),
+		RatePatience:           time.Duration(l.RatePatience),
 		Sessions:               l.Sessions,
 		RetainedMessages:       l.RetainedMessages,
 		RetainedBytes:          int(l.RetainedBytes),

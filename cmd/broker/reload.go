@@ -52,9 +52,10 @@ func (s *server) reloadAsked(ctx context.Context) *adminv1.ReloadConfigResponse 
 	return s.reload(ctx)
 }
 
-// reload puts in force what can be while clients are connected: the log level,
-// the listeners and their certificates, the plugins, and which of them keeps the
-// retained messages. A configuration that can't be read, or whose listeners
+// reload puts in force what can be while clients are connected: the log, the
+// limits, what the protocol leaves to the server, the listeners and their
+// certificates, the plugins, and which of them keeps the retained messages. A
+// configuration that can't be read, or whose listeners
 // can't be opened, changes nothing at all; a plugin that does not take its part
 // of it goes on with the old one.
 func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
@@ -73,7 +74,7 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 	if aerr := s.audit.reopen(); aerr != nil {
 		s.log.Error("the file of the audit log is not opened anew; the old one is used", "error", aerr)
 	}
-	now.Log.Level = cfg.Log.Level
+	s.follow(cfg, &now)
 	plugins, err := cfg.pluginConfigs()
 	if err == nil {
 		now.Plugins = cfg.Plugins
@@ -108,6 +109,17 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 	return out
 }
 
+// follow puts in force what the broker can change of itself, and notes it in now.
+func (s *server) follow(cfg, now *config) {
+	s.level.format.set(cfg.Log.Format)
+	s.retained.SetWriteBehind(cfg.Retained.WriteBehind)
+	s.broker.Reconfigure(s.brokerOptions(cfg))
+	s.router.SetStrategy(strategies[cfg.MQTT.SharedStrategy])
+	now.Log.Level, now.Log.Format = cfg.Log.Level, cfg.Log.Format
+	now.Limits, now.MQTT, now.SysInterval = cfg.Limits, cfg.MQTT, cfg.SysInterval
+	now.Retained.WriteBehind = cfg.Retained.WriteBehind
+}
+
 // changeListeners puts planned listeners in force, unless they would let
 // everybody in: that is known only now that the plugins are those of cfg.
 func (s *server) changeListeners(ctx context.Context, cfg *config, planned *change) error {
@@ -129,8 +141,18 @@ func (c *config) needsRestart(o *config) []string {
 	for i := range a.NumField() {
 		key := a.Type().Field(i).Tag.Get("yaml")
 		x, y := a.Field(i).Interface(), b.Field(i).Interface()
-		if key == "plugins" || key == "listeners" || key == "allow_anonymous" || key == "log" && c.Log.Format == o.Log.Format && c.Log.Audit == o.Log.Audit {
+		switch key {
+		case "plugins", "listeners", "allow_anonymous", "limits", "mqtt", "sys_interval":
 			continue
+		case "log":
+			if c.Log.Audit != o.Log.Audit {
+				keys = append(keys, "log.audit")
+			}
+			continue
+		case "retained":
+			if c.Retained.Store == o.Retained.Store {
+				continue
+			}
 		}
 		if !reflect.DeepEqual(x, y) {
 			keys = append(keys, key)

@@ -22,6 +22,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
+	"github.com/gatehouse-mqtt/gatehouse/core/router"
 )
 
 const (
@@ -101,7 +102,9 @@ func (cmd *serveCmd) Run(t *terminal) error {
 	log, level := newLogger(t.err, cfg.Log.Format, cfg.Log.Level)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s := &server{cfg: cfg, log: log, level: level, load: cmd.load, file: cmd.Config, out: t.out, adminURL: cmd.Admin}
+	s := &server{
+		cfg: cfg, log: log, level: level, load: cmd.load, file: cmd.Config, out: t.out, adminURL: cmd.Admin,
+	}
 	return s.run(ctx)
 }
 
@@ -123,6 +126,7 @@ type server struct {
 	broker   *broker.Broker
 	shadows  *shadows // of plugins
 	bans     *ban.List
+	router   *router.Router
 
 	inherited inherited
 	addresses *addresses
@@ -186,7 +190,8 @@ func (s *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopRetained()) }()
-	s.broker = broker.New(s.brokerOptions())
+	s.router = router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]})
+	s.broker = broker.New(s.brokerOptions(s.cfg))
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
 	s.shadows = newShadows(s.log, s.host, s.hooks)

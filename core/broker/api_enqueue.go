@@ -66,7 +66,7 @@ func (a Sessions) enqueue(ctx context.Context, id string, m *mqtt.Message) (*cli
 	if cl == nil {
 		return nil, nil, ErrUnknownClient
 	}
-	d := mqtt.Delivery{Message: c, QoS: min(c.QoS, a.b.limits.MaxQoS), Direct: true}
+	d := mqtt.Delivery{Message: c, QoS: min(c.QoS, a.b.limits().MaxQoS), Direct: true}
 	if hook.InHandOf(ctx).IsOpen() {
 		d.Screened = true
 	} else if cl.Online() && a.b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {

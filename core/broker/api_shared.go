@@ -9,9 +9,10 @@ import (
 // Shared is a small store of keys and values, in memory, that all who program
 // the broker have in common. Its methods may be called from many goroutines.
 type Shared struct {
+	mu sync.Mutex // guards the fields below
+
 	maxKeys, maxBytes int
 
-	mu      sync.Mutex // guards the fields below
 	values  map[string]sharedValue
 	bytes   int    // of keys and values
 	version uint64 // of the last change
@@ -20,6 +21,13 @@ type Shared struct {
 type sharedValue struct {
 	value   []byte
 	version uint64
+}
+
+// setLimits changes how much there may be. What is there stays.
+func (s *Shared) setLimits(keys, bytes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.maxKeys, s.maxBytes = keys, bytes
 }
 
 // Shared returns the data that is shared.

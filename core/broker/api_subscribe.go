@@ -36,7 +36,7 @@ func (a Sessions) Subscribe(ctx context.Context, id string, subs ...mqtt.Subscri
 	}
 	list := make([]asked, len(subs))
 	for i, sub := range subs {
-		sub.QoS = min(sub.QoS, a.b.limits.MaxQoS)
+		sub.QoS = min(sub.QoS, a.b.limits().MaxQoS)
 		list[i] = asked{call: hook.Call{Client: cl.info.Load(), Subscription: sub}}
 		list[i].code = cl.checkFilter(sub.Filter)
 		list[i].keep = !list[i].code.Failed()
@@ -64,8 +64,8 @@ func (a Sessions) Subscribe(ctx context.Context, id string, subs ...mqtt.Subscri
 }
 
 func (b *Broker) checkSubscriptions(subs []mqtt.Subscription) error {
-	if len(subs) > b.limits.FiltersPerPacket {
-		return fmt.Errorf("%d filters: at most %d at once", len(subs), b.limits.FiltersPerPacket)
+	if len(subs) > b.limits().FiltersPerPacket {
+		return fmt.Errorf("%d filters: at most %d at once", len(subs), b.limits().FiltersPerPacket)
 	}
 	for i := range subs {
 		s := &subs[i]
@@ -79,7 +79,7 @@ func (b *Broker) checkSubscriptions(subs []mqtt.Subscription) error {
 // checkFilter judges a filter that is the broker's own.
 func (c *client) checkFilter(filter string) mqtt.ReasonCode {
 	sh, _, err := topic.ParseShared(filter)
-	if err != nil || topic.Levels(sh.Filter) > c.b.limits.TopicLevels {
+	if err != nil || topic.Levels(sh.Filter) > c.b.limits().TopicLevels {
 		return mqtt.TopicFilterInvalid
 	}
 	if own, ok := strings.CutPrefix(sh.Filter, c.mountpoint); !ok || own == "" {
@@ -120,7 +120,7 @@ func (c *client) settleByServer(a *asked) {
 			a.keep, a.code = false, mqtt.TopicFilterInvalid
 			return
 		}
-		sub.QoS = min(sub.QoS, c.b.limits.MaxQoS)
+		sub.QoS = min(sub.QoS, c.b.limits().MaxQoS)
 		a.code = mqtt.ReasonCode(sub.QoS)
 	case hook.Drop:
 		a.keep = false // told yes, as the hook wants
@@ -146,7 +146,7 @@ func (c *client) enterByServer(a *asked) {
 		return
 	}
 	sub := a.call.Subscription
-	a.had, a.code = c.subscribe(sub, c.b.limits.SubscriptionsPerClient, true)
+	a.had, a.code = c.subscribe(sub, c.b.limits().SubscriptionsPerClient, true)
 	if a.code.Failed() {
 		return
 	}

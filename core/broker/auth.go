@@ -107,7 +107,7 @@ func (c *conn) authenticate(p *packet.Connect) (*hook.Admission, bool) {
 		return &hook.Admission{Code: mqtt.BadAuthenticationMethod, Reason: "no validator knows this authentication method"}, true
 	}
 	x := &exchange{c: c, method: p.AuthMethod}
-	adm := c.b.hooks.Authenticate(c.ctx, c.connect, x)
+	adm := c.inTurn(c.ctx, func() *hook.Admission { return c.b.hooks.Authenticate(c.ctx, c.connect, x) })
 	c.readBy(time.Time{})
 	switch {
 	case c.ending() != nil:

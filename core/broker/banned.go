@@ -2,8 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/ban"
@@ -72,19 +70,4 @@ func banError(b ban.Ban) error {
 	reason := b.Reason
 	or(&reason, "no reason given")
 	return fmt.Errorf("%s %q is banned %s: %s", b.Kind, b.Value, until, reason)
-}
-
-// ipAddress returns the IP address of a peer, not valid for Unix sockets.
-func ipAddress(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("")
-	}
-	if a == nil {
-		return netip.Addr{}
-	}
-	p, err := netip.ParseAddrPort(a.String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return p.Addr().Unmap().WithZone("")
 }

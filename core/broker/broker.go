@@ -10,11 +10,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
-	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 )
@@ -31,18 +31,19 @@ type Broker struct {
 	retained    *retain.Index
 	sys         *retain.Index // the $SYS tree, never stored
 	router      *router.Router
-	limits      Limits
-	decoding    packet.Limits // shared by all decoders
+	force       atomic.Pointer[inForce]
 	version     string
 	shared      Shared
 	serverItems serverItems
 	bans        *ban.List
 
-	checkFormat  bool
-	responseInfo string
+	door            *admission.Door
+	authentications admission.Turnstile
+	comings         *admission.Repetition // of client identifiers
+	refusalLog      refusalLog
 
-	sysEvery time.Duration
-	started  time.Time
+	reconfigured chan struct{} // holds one: Run looks at what is in force
+	started      time.Time
 
 	clients    registry
 	lot        lot
@@ -62,15 +63,16 @@ type Broker struct {
 func New(o Options) *Broker {
 	b := &Broker{
 		log: o.Logger, hooks: o.Hooks, retained: o.Retained, router: o.Router,
-		limits: o.Limits.withDefaults(), version: o.Version, sysEvery: o.SysInterval,
-		checkFormat: o.CheckPayloadFormat, responseInfo: o.ResponseInformation,
+		version:   o.Version,
 		started:   time.Now(),
 		sys:       retain.New(retain.Options{}),
 		listeners: make(map[listener.Listener]struct{}),
 		conns:     make(map[*conn]struct{}),
 		places:    make(map[string]*place),
+
+		door: admission.NewDoor(admission.Limits{}), comings: admission.NewRepetition(admission.Repeats{}),
+		reconfigured: make(chan struct{}, 1),
 	}
-	b.decoding = b.limits.decoding()
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
 	}
@@ -86,8 +88,9 @@ func New(o Options) *Broker {
 	if b.bans = o.Bans; b.bans == nil {
 		b.bans = new(ban.List)
 	}
-	or(&b.sysEvery, 10*time.Second)
-	b.shared.maxKeys, b.shared.maxBytes = b.limits.SharedKeys, b.limits.SharedBytes
+	f := newInForce(&o)
+	b.force.Store(f)
+	b.enforce(&f.limits)
 	b.clients.init()
 	b.hooks.SetPresence(b.present)
 	return b
@@ -104,21 +107,24 @@ func (b *Broker) Serve(ctx context.Context, l listener.Listener) error {
 	defer b.untrack(l)
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	var pause time.Duration
+	guarded := listener.Guard(l, gate{b, l.Name()})
+	trouble := trouble{b: b, listener: l.Name()}
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
-			pause = 0
+			trouble.over()
+			if !guarded && (gate{b, l.Name()}).Enter(listener.PeerIP(nc)) != nil {
+				_ = nc.Close()
+				continue
+			}
 			b.accept(nc, l)
 		case errors.Is(err, net.ErrClosed):
 			return ErrClosed
 		default:
 			// Out of descriptors and the like: it passes, but not at once.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			b.log.Warn("cannot accept connections", "listener", l.Name(), "error", err, "pause", pause)
 			select {
-			case <-time.After(pause):
+			case <-time.After(trouble.failed(err)):
 			case <-ctx.Done():
 			}
 		}
@@ -142,62 +148,37 @@ func (b *Broker) untrack(l listener.Listener) {
 	delete(b.listeners, l)
 }
 
-// accept starts the goroutine of a new connection, or closes it where there is
-// no room for another.
-func (b *Broker) accept(nc net.Conn, l listener.Listener) {
-	b.stats.sockets.Add(1)
-	b.mu.Lock()
-	at := b.placeLocked(l.Name())
-	b.mu.Unlock()
-	c := newConn(b, nc, l, at)
-	b.mu.Lock()
-	_, banned := b.bans.Address(c.addr)
-	full := banned || b.closed || b.paused || b.limits.Connections > 0 && len(b.conns) >= b.limits.Connections || at.full()
-	if !full {
-		at.connections.Add(1)
-		b.conns[c] = struct{}{}
-		b.wg.Add(1)
-	}
-	b.mu.Unlock()
-	if full {
-		_ = nc.Close()
-		b.stats.refusedConnections.Add(1)
-		return
-	}
-	go c.serve()
-}
-
-// forget ends what accept began.
-func (b *Broker) forget(c *conn) {
-	b.stats.connections.Add(-1)
-	b.mu.Lock()
-	delete(b.conns, c)
-	b.mu.Unlock()
-	c.from.connections.Add(-1)
-	b.wg.Done()
-}
-
 // Run does what has to be done from time to time: it publishes $SYS and removes
 // expired messages. It returns when ctx ends.
 func (b *Broker) Run(ctx context.Context) error {
 	reap := time.NewTicker(5 * time.Second)
 	defer reap.Stop()
-	var sys <-chan time.Time
 	var state sysState
-	if b.sysEvery > 0 {
-		t := time.NewTicker(b.sysEvery)
-		defer t.Stop()
-		sys = t.C
-		b.publishSys(&state)
+	var every time.Duration
+	sys := time.NewTicker(time.Hour)
+	defer sys.Stop()
+	follow := func() {
+		before := every
+		if every = b.force.Load().sysEvery; every == before {
+			return
+		}
+		sys.Stop()
+		if every > 0 {
+			sys.Reset(every)
+			b.publishSys(&state)
+		}
 	}
+	follow()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-b.reconfigured:
+			follow()
 		case now := <-reap.C:
 			b.retained.Reap(now, 10_000)
 			b.expireQueued(now)
-		case <-sys:
+		case <-sys.C:
 			b.publishSys(&state)
 		}
 	}

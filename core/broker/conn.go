@@ -80,15 +80,15 @@ type connLimits struct {
 	subscriptions int
 	queue         int // messages
 	queueBytes    int
-	messageRate   *float64 // per second; nil for any
-	byteRate      *float64 // per second; nil for any
+	messageRate   float64 // per second; 0 for any
+	byteRate      float64 // per second; 0 for any
 }
 
 func newConn(b *Broker, nc net.Conn, l listener.Listener, from *place) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
 		b: b, nc: nc, l: l, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
-		addr: ipAddress(nc.RemoteAddr()),
+		addr: listener.PeerIP(nc),
 		ctx:  ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
 	if d := listener.Describe(nc); d != nil {
@@ -109,11 +109,11 @@ func peerAddress(nc net.Conn) string {
 // first time; see park.
 func (c *conn) serve() {
 	c.b.stats.connections.Add(1)
-	c.dec = packet.NewDecoder(c.b.limits.ConnectPacketSize)
-	c.dec.SetLimits(&c.b.decoding)
+	c.dec = packet.NewDecoder(c.b.limits().ConnectPacketSize)
+	c.dec.SetLimits(&c.b.force.Load().decoding)
 	if !c.handshake() {
 		told := c.w.pending()
-		c.w.farewell(c.b.limits.FarewellTimeout)
+		c.w.farewell(c.b.limits().FarewellTimeout)
 		c.close(told)
 		c.cancel()
 		c.b.forget(c)
@@ -161,11 +161,11 @@ func (c *conn) read() (e *ending, until time.Time) {
 			begun = time.Time{} // what is left belongs to another packet
 		}
 		c.w.flush()
-		if !c.w.waitRoom(c.ctx, c.b.limits.ControlBytes) {
+		if !c.w.waitRoom(c.ctx, c.b.limits().ControlBytes) {
 			return c.readFailed(net.ErrClosed), until
 		}
-		if !c.pace.wait(c.ctx, c.limits.Load()) {
-			return c.readFailed(net.ErrClosed), until
+		if e := c.keepPace(); e != nil {
+			return e, until
 		}
 	}
 }
@@ -261,12 +261,12 @@ func (c *conn) awaitPacket(begun time.Time) {
 		earliest = time.Now().Add(limit)
 		latest = earliest.Add(limit / 16)
 	}
-	if idle := c.b.limits.IdleAfter; begun.IsZero() && c.parks && (limit == 0 || limit > idle) {
+	if idle := c.b.limits().IdleAfter; begun.IsZero() && c.parks && (limit == 0 || limit > idle) {
 		earliest = time.Now().Add(idle)
 		latest = earliest.Add(idle / 16)
 	}
 	if !begun.IsZero() {
-		last := begun.Add(max(limit, c.b.limits.PacketTimeout))
+		last := begun.Add(max(limit, c.b.limits().PacketTimeout))
 		if earliest.IsZero() || last.Before(earliest) {
 			earliest = last
 		}

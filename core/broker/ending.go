@@ -114,7 +114,7 @@ func (c *conn) finish(e ending) {
 	} else {
 		c.w.sendLast(nil)
 	}
-	c.w.farewell(c.b.limits.FarewellTimeout)
+	c.w.farewell(c.b.limits().FarewellTimeout)
 	if told {
 		defer c.close(true) // whoever waits for the session does not wait for that
 	}
@@ -161,7 +161,7 @@ func (c *conn) linger() {
 	if !ok || half.CloseWrite() != nil {
 		return
 	}
-	end := time.Now().Add(c.b.limits.FarewellTimeout)
+	end := time.Now().Add(c.b.limits().FarewellTimeout)
 	waste := make([]byte, 4<<10)
 	for {
 		deadline := time.Now().Add(lingerIdle)

@@ -198,12 +198,12 @@ func (c *conn) keepFeed() {
 func (c *client) queueRetained(sub mqtt.Subscription) {
 	now := time.Now()
 	messages, _ := c.sess.QueueLen()
-	room := c.b.limits.QueueMessages - messages
+	room := c.b.limits().QueueMessages - messages
 	for _, m := range c.retainedFor(sub) {
 		if room <= 0 {
 			return
 		}
-		if d := retainedDelivery(m, &sub); d.QoS > mqtt.AtMostOnce || c.b.limits.QueueQoS0Offline {
+		if d := retainedDelivery(m, &sub); d.QoS > mqtt.AtMostOnce || c.b.limits().QueueQoS0Offline {
 			c.b.enqueue(c.b.hookContext(), c, d, now)
 			room--
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"log/slog"
 	"os"
 	"time"
 
@@ -22,7 +21,7 @@ const readAhead = 16 << 10
 // handshake takes the connection from its first byte to CONNACK. It returns
 // false if the client is not connected; a refusal is then queued.
 func (c *conn) handshake() bool {
-	c.readBy(time.Now().Add(c.b.limits.ConnectTimeout))
+	c.readBy(time.Now().Add(c.b.limits().ConnectTimeout))
 	p, err := c.readConnect()
 	if err != nil {
 		c.refuseMalformed(err)
@@ -31,16 +30,16 @@ func (c *conn) handshake() bool {
 	c.version = p.Version
 	c.enc = packet.Encoder{Version: p.Version, MaxPacketSize: p.MaximumPacketSize, NoProblemInfo: !p.RequestProblemInfo}
 	if code, reason := c.checkConnect(p); code != mqtt.Success {
-		c.refuse(p.ClientID, &hook.Admission{Code: code, Reason: reason})
+		c.refuse(RefusedProtocol, p.ClientID, &hook.Admission{Code: code, Reason: reason})
 		return false
 	}
 	c.connect = c.connectInfo(p)
 	if err := c.at.identify(c.connect); err != nil {
-		c.refuse(p.ClientID, &hook.Admission{Code: mqtt.BadUserNameOrPassword, Reason: err.Error()})
+		c.refuse(RefusedNotAdmitted, p.ClientID, &hook.Admission{Code: mqtt.BadUserNameOrPassword, Reason: err.Error()})
 		return false
 	}
 	if adm := c.banned(p.ClientID, c.connect.Username); adm != nil {
-		c.refuse(p.ClientID, adm)
+		c.refuse(RefusedBanned, p.ClientID, adm)
 		return false
 	}
 	ask := c.validate
@@ -56,7 +55,11 @@ func (c *conn) handshake() bool {
 		adm = c.checkWill(p, adm)
 	}
 	if adm.Code != mqtt.Success {
-		c.refuse(p.ClientID, adm)
+		why := RefusedNotAdmitted
+		if errors.Is(adm.Err, errTooBusy) {
+			why = RefusedBusy
+		}
+		c.refuse(why, p.ClientID, adm)
 		return false
 	}
 	return c.establish(p, adm)
@@ -79,25 +82,6 @@ func (c *conn) readConnect() (*packet.Connect, error) {
 			return nil, err
 		}
 	}
-}
-
-// refuseMalformed answers what is no good CONNECT, as far as it can be told
-// that an MQTT client sent it.
-func (c *conn) refuseMalformed(err error) {
-	var pe *packet.Error
-	if !errors.As(err, &pe) {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			c.b.log.Debug("no CONNECT in time", "peer", c.peer)
-		}
-		return
-	}
-	c.b.log.Info("connection refused", "peer", c.peer, "code", pe.Code.String(), "reason", pe.Detail)
-	if pe.Version == 0 || pe.Version != mqtt.V5 && pe.Code != mqtt.UnsupportedProtocolVersion && pe.Code != mqtt.ClientIdentifierNotValid {
-		return // 3.1.1 has no code for it: just close
-	}
-	c.version = pe.Version
-	c.enc = packet.Encoder{Version: pe.Version}
-	c.w.send(&packet.Connack{Code: pe.Code, Reason: pe.Detail})
 }
 
 // checkConnect checks what the decoder cannot.
@@ -139,7 +123,7 @@ func (c *conn) validate(*packet.Connect) (*hook.Admission, bool) {
 		}
 		left <- nil
 	}()
-	adm := c.b.hooks.Validate(ctx, c.connect)
+	adm := c.inTurn(ctx, func() *hook.Admission { return c.b.hooks.Validate(ctx, c.connect) })
 	c.readBy(past) // ends the watch
 	err := <-left
 	c.readBy(time.Time{})
@@ -169,33 +153,6 @@ func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
 	return in
 }
 
-// refuse queues the CONNACK of a refusal.
-func (c *conn) refuse(clientID string, adm *hook.Admission) {
-	adm.Code = connackCode(adm.Code)
-	c.b.stats.refusedConnections.Add(1)
-	attrs := []slog.Attr{
-		slog.String("client", clientID), slog.String("peer", c.peer), slog.String("code", adm.Code.String()),
-		slog.String("reason", adm.Reason),
-	}
-	if adm.By != "" {
-		attrs = append(attrs, slog.String("plugin", adm.By))
-	}
-	if adm.Err != nil {
-		attrs = append(attrs, slog.Any("error", adm.Err))
-	}
-	c.b.log.LogAttrs(c.ctx, slog.LevelInfo, "client refused", attrs...)
-	if c.b.hooks.Observes(hook.Refused) {
-		c.b.hooks.Emit(&hook.Event{
-			Kind: hook.Refused, Time: time.Now(), ClientID: clientID, ConnectionID: c.id, Code: adm.Code, Reason: adm.Reason,
-		})
-	}
-	if !adm.Close {
-		c.w.send(&packet.Connack{
-			Code: adm.Code, Reason: adm.Reason, User: adm.User, ServerReference: adm.ServerReference, AuthData: adm.AuthData,
-		})
-	}
-}
-
 // establish takes up or makes the session and queues CONNACK.
 func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 	ack := &packet.Connack{}
@@ -209,35 +166,43 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 		c.connect.ClientID = id // for the next time that they are asked
 	}
 	if no := c.banned(id, adm.Username); no != nil { // by names that the validators gave
-		c.refuse(id, no)
+		c.refuse(RefusedBanned, id, no)
+		return false
+	}
+	if no := c.flapping(id); no != nil {
+		c.refuse(RefusedFlapping, id, no)
 		return false
 	}
 	lim := c.negotiate(id, p, adm, ack)
 	expiry := c.sessionExpiry(p, ack)
 	if _, err := c.enc.Append(nil, ack); errors.Is(err, packet.ErrTooLarge) { // [MQTT-3.1.2-24]
-		c.refuse(id, &hook.Admission{Code: mqtt.PacketTooLarge, Reason: "CONNACK exceeds the maximum packet size"})
+		c.refuse(RefusedProtocol, id, &hook.Admission{Code: mqtt.PacketTooLarge, Reason: "CONNACK exceeds the maximum packet size"})
 		return false
 	}
 	step, endStep := c.step()
 	defer endStep()
-	ctx, cancel := context.WithTimeout(step, c.b.limits.TakeoverTimeout)
+	ctx, cancel := context.WithTimeout(step, c.b.limits().TakeoverTimeout)
 	defer cancel()
 	unlock, err := c.b.clients.lock(ctx, id)
 	if err != nil {
-		c.refuse(id, &hook.Admission{Code: mqtt.ServerBusy, Reason: "the session is being taken up by another connection"})
+		c.refuse(RefusedBusy, id, &hook.Admission{Code: mqtt.ServerBusy, Reason: "the session is being taken up by another connection"})
 		return false
 	}
 	defer unlock()
 	cl, refusal := c.b.takeUp(ctx, id, p.CleanStart, adm)
 	if refusal != nil {
-		c.refuse(id, refusal)
+		why := RefusedForeign
+		if refusal.Code == mqtt.ServerBusy {
+			why = RefusedBusy
+		}
+		c.refuse(why, id, refusal)
 		return false
 	}
 	ack.SessionPresent = cl != nil
 	if cl == nil {
 		cl = newClient(c.b, id, adm, lim)
-		if !c.b.clients.put(cl, c.b.limits.Sessions) {
-			c.refuse(id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: "there are too many sessions"})
+		if !c.b.clients.put(cl, c.b.limits().Sessions) {
+			c.refuse(RefusedSessions, id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: "there are too many sessions"})
 			return false
 		}
 	}

@@ -97,6 +97,7 @@ func TestSessionLimit(t *testing.T) {
 	}
 	b.Connect("one") // replaces it
 	two.Disconnect()
+	eventually(t, "the session has ended", func() bool { return b.Stats().Sessions == 1 })
 	b.Connect("three")
 }
 

@@ -22,7 +22,7 @@ func (b *Broker) checkTopic(name string) (wrong string) {
 	if err := topic.ValidateName(name); err != nil {
 		return err.Error()
 	}
-	if topic.Levels(name) > b.limits.TopicLevels {
+	if topic.Levels(name) > b.limits().TopicLevels {
 		return "topic has too many levels"
 	}
 	return ""
@@ -43,5 +43,5 @@ const badFormat = "the payload is not the UTF-8 that it claims to be"
 // formatFits reports whether the payload is what its indicator says, if that
 // has to be checked.
 func (b *Broker) formatFits(payload []byte, p *mqtt.Properties) bool {
-	return !b.checkFormat || p == nil || !p.PayloadIsUTF8 || utf8.Valid(payload)
+	return !b.force.Load().checkFormat || p == nil || !p.PayloadIsUTF8 || utf8.Valid(payload)
 }

@@ -14,9 +14,10 @@ import (
 // negotiate combines the broker's limits with the validators', applies them to
 // the connection and tells the client in CONNACK.
 func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack *packet.Connack) session.Limits {
-	l, v := &c.b.limits, &adm.Limits
+	l, v := c.b.limits(), &adm.Limits
 	limits := l.with(v)
 	c.limits.Store(limits)
+	c.pace.follow(limits, time.Now())
 	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
 	lim := session.Limits{
@@ -49,15 +50,15 @@ func (l *Limits) with(v *hook.Limits) *connLimits {
 		// Zero would mean the default, or no limit at all.
 		queue:       max(1, least(l.QueueMessages, v.QueueMessages)),
 		queueBytes:  max(1, least(l.QueueBytes, v.QueueBytes)),
-		messageRate: v.MessagesPerSecond,
-		byteRate:    v.BytesPerSecond,
+		messageRate: slower(l.MessagesPerSecond, v.MessagesPerSecond),
+		byteRate:    slower(l.BytesPerSecond, v.BytesPerSecond),
 	}
 }
 
 // responseInformation is what a client is told that asked for it
 // [MQTT-3.1.2-28], "" for nothing.
 func (b *Broker) responseInformation(id, user string) string {
-	s := strings.NewReplacer("%c", id, "%u", user).Replace(b.responseInfo)
+	s := strings.NewReplacer("%c", id, "%u", user).Replace(b.force.Load().responseInfo)
 	if topic.ValidateName(s) != nil {
 		return ""
 	}
@@ -67,14 +68,14 @@ func (b *Broker) responseInformation(id, user string) string {
 // agreeKeepAlive bounds the keep-alive of clients that can be told so
 // [MQTT-3.1.2-21].
 func (c *conn) agreeKeepAlive(p *packet.Connect, adm *hook.Admission, ack *packet.Connack) time.Duration {
-	limit := c.b.limits.KeepAlive
+	limit := c.b.limits().KeepAlive
 	if v := adm.Limits.KeepAlive; v != nil && (limit == 0 || *v < limit) {
 		limit = *v
 	}
 	agreed := p.KeepAlive
 	if p.Version == mqtt.V5 {
 		if agreed > 0 {
-			agreed = max(agreed, c.b.limits.MinKeepAlive)
+			agreed = max(agreed, c.b.limits().MinKeepAlive)
 		}
 		if limit > 0 && (agreed == 0 || agreed > limit) {
 			agreed = limit
@@ -119,4 +120,12 @@ func least[T interface {
 		return *narrower
 	}
 	return limit
+}
+
+// slower returns the smaller of two rates; 0 and nil are none.
+func slower(rate float64, narrower *float64) float64 {
+	if narrower != nil && *narrower > 0 && (rate <= 0 || *narrower < rate) {
+		return *narrower
+	}
+	return rate
 }

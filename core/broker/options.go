@@ -2,8 +2,10 @@ package broker
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -77,8 +79,33 @@ type Limits struct {
 	// values. More are refused with 0x97.
 	UserProperties    int
 	UserPropertyBytes int
-	// Connections bounds the open connections: no bound.
-	Connections int
+	// Connections bounds the open connections: no bound. AddressConnections
+	// bounds those of one address: no bound. Addresses of IPv6 count as one if
+	// they have the first 64 bits in common.
+	Connections        int
+	AddressConnections int
+	// ConnectRate bounds new connections, AddressConnectRate those of one
+	// address: no bound. One too many is closed before anything is read of it,
+	// and before a TLS handshake.
+	ConnectRate        admission.Rate
+	AddressConnectRate admission.Rate
+	// ExemptNetworks are those without bounds by address: gateways and proxies,
+	// behind which there are many clients.
+	ExemptNetworks []netip.Prefix
+	// Authentications bounds the clients about whom the validators decide at
+	// the same time: 1,024. Others wait for their turn, for ConnectTimeout at
+	// most, and are refused with 0x89 then.
+	Authentications int
+	// Flapping bans client identifiers that connect again and again: off.
+	Flapping Flapping
+	// MessagesPerSecond and BytesPerSecond bound what each client publishes,
+	// topics and payloads: no bound. A validator may set less. A client that is
+	// faster is not read from until it is back within its rates; RatePatience
+	// is the longest wait that one may have brought about by what it sent at
+	// once: 1 min. Beyond it, it is disconnected with 0x96.
+	MessagesPerSecond float64
+	BytesPerSecond    float64
+	RatePatience      time.Duration
 	// Sessions bounds the sessions, connected or not: 1,000,000. A client that
 	// needs one more is refused with 0x97.
 	Sessions int
@@ -140,9 +167,23 @@ type Limits struct {
 }
 
 // Limits returns the limits in force, defaults included.
-func (b *Broker) Limits() Limits { return b.limits }
+func (b *Broker) Limits() Limits { return *b.limits() }
+
+// Flapping says when a client identifier connects too often. The zero value
+// never does.
+type Flapping struct {
+	// Connects is how often one may connect, with success, Within a time: 1 min.
+	Connects int
+	Within   time.Duration
+	// Ban is for how long it is banned then: 5 min.
+	Ban time.Duration
+}
 
 func (l Limits) withDefaults() Limits {
+	or(&l.Authentications, 1024)
+	or(&l.Flapping.Within, time.Minute)
+	or(&l.Flapping.Ban, 5*time.Minute)
+	or(&l.RatePatience, time.Minute)
 	or(&l.ConnectTimeout, 10*time.Second)
 	or(&l.ConnectPacketSize, 16<<10)
 	or(&l.ConnectWillSize, 64<<10)

@@ -2,16 +2,20 @@ package broker
 
 import (
 	"context"
+	"net"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
-// pace slows a client down to the rates that a validator set: after each read
-// the connection is left alone for as long as what came was too much. The zero
-// value sets no limit. It belongs to the reader.
+// pace slows a client down to its rates: after each read the connection is left
+// alone for as long as what came was too much. The zero value sets no limit. It
+// belongs to the reader.
 type pace struct {
 	perMessage, perByte time.Duration
-	limits              *connLimits // from which the rates are
-	debt                time.Duration
+	limits              *connLimits   // from which the rates are
+	messages, bytes     time.Duration // what is owed, by each rate
 	last                time.Time
 }
 
@@ -19,40 +23,60 @@ type pace struct {
 const paceSlack = time.Second
 
 // follow takes over the rates of l. What the client owes by the old ones stays.
-func (p *pace) follow(l *connLimits) {
+func (p *pace) follow(l *connLimits, now time.Time) {
 	if p.limits == l {
 		return
 	}
 	if p.perMessage == 0 && p.perByte == 0 {
-		p.last = time.Now()
+		p.last = now
 	}
 	p.limits, p.perMessage, p.perByte = l, 0, 0
-	if r := l.messageRate; r != nil && *r > 0 {
-		p.perMessage = time.Duration(float64(time.Second) / *r)
+	if l.messageRate > 0 {
+		p.perMessage = time.Duration(float64(time.Second) / l.messageRate)
 	}
-	if r := l.byteRate; r != nil && *r > 0 {
-		p.perByte = time.Duration(float64(time.Second) / *r)
+	if l.byteRate > 0 {
+		p.perByte = time.Duration(float64(time.Second) / l.byteRate)
 	}
 }
 
 func (p *pace) count(size int) {
-	p.debt += p.perMessage + time.Duration(size)*p.perByte
+	p.messages += p.perMessage
+	p.bytes += time.Duration(size) * p.perByte
 }
 
-// wait blocks until the client is back within the rates of l; false if ctx
-// ends.
-func (p *pace) wait(ctx context.Context, l *connLimits) bool {
-	p.follow(l)
+// due returns how long the client is left alone to be back within the rates of
+// l.
+func (p *pace) due(l *connLimits, now time.Time) time.Duration {
+	p.follow(l, now)
 	if p.perMessage == 0 && p.perByte == 0 {
-		return true
+		return 0
 	}
-	now := time.Now()
-	p.debt = max(0, p.debt-now.Sub(p.last))
+	passed := now.Sub(p.last)
+	p.messages, p.bytes = max(0, p.messages-passed), max(0, p.bytes-passed)
 	p.last = now
-	if p.debt <= paceSlack {
-		return true
+	return max(0, max(p.messages, p.bytes)-paceSlack)
+}
+
+// keepPace blocks until the client is back within its rates. One that has sent
+// far more at once than it may is not left unanswered for so long: it has to go.
+func (c *conn) keepPace() *ending {
+	wait := c.pace.due(c.limits.Load(), time.Now())
+	if wait == 0 {
+		return nil
 	}
-	t := time.NewTimer(p.debt - paceSlack)
+	c.b.stats.heldBack.Add(1)
+	if wait > c.b.limits().RatePatience {
+		return &ending{kind: hook.ByServer, code: mqtt.MessageRateTooHigh, reason: "it publishes far faster than it may"}
+	}
+	if !pause(c.ctx, wait) {
+		return c.readFailed(net.ErrClosed)
+	}
+	return nil
+}
+
+// pause waits; false if ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -67,7 +67,7 @@ func (c *conn) unpark(err error) {
 	}
 	if c.dec == nil {
 		c.dec = packet.ResumeDecoder(c.decoder)
-		c.dec.SetLimits(&c.b.decoding)
+		c.dec.SetLimits(&c.b.force.Load().decoding)
 	}
 	c.serveOn()
 }

@@ -226,15 +226,15 @@ func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
 // shrinks one always may.
 func (b *Broker) mayRetain(m *mqtt.Message) bool {
 	count, bytes := b.retained.Len(), b.retained.Bytes()+m.Size()
-	if len(m.Payload) == 0 || count < b.limits.RetainedMessages && bytes <= b.limits.RetainedBytes {
+	if len(m.Payload) == 0 || count < b.limits().RetainedMessages && bytes <= b.limits().RetainedBytes {
 		return true
 	}
 	old, replaces := b.retained.Get(m.Topic, m.Created)
-	return replaces && (bytes-old.Size() <= b.limits.RetainedBytes || m.Size() <= old.Size())
+	return replaces && (bytes-old.Size() <= b.limits().RetainedBytes || m.Size() <= old.Size())
 }
 
 func (b *Broker) waitRetained(revision uint64) error {
-	ctx, cancel := context.WithTimeout(b.hookContext(), b.limits.StoreTimeout)
+	ctx, cancel := context.WithTimeout(b.hookContext(), b.limits().StoreTimeout)
 	defer cancel()
 	return b.retained.Wait(ctx, revision)
 }

@@ -80,7 +80,7 @@ func (c *conn) readmit(adm *hook.Admission) *ending {
 			serverReference: adm.ServerReference, err: adm.Err, silent: adm.Close,
 		}
 	}
-	lim := c.b.limits.with(&adm.Limits)
+	lim := c.b.limits().with(&adm.Limits)
 	lim.maxQoS = c.limits.Load().maxQoS // CONNACK told it
 	sess := c.promised
 	sess.QueueMessages, sess.QueueBytes = lim.queue, lim.queueBytes

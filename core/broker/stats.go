@@ -21,6 +21,8 @@ type counters struct {
 	endings                                       [len(endings)]atomic.Uint64
 	bytesIn, bytesOut, packetsIn, packetsOut      atomic.Uint64
 	drops                                         [len(causes)]atomic.Uint64
+	refusals                                      [len(refusals)]atomic.Uint64
+	heldBack                                      atomic.Uint64 // times
 }
 
 // versions are those that are counted apart; see versionAt.
@@ -106,6 +108,7 @@ type Stats struct {
 	Clients             int // connected
 	MostClients         int // at once
 	Idle                int // connections that say nothing; see Limits.IdleAfter
+	Authenticating      int // clients that wait until the validators are asked about them
 	Sessions            int // connected or not
 	Subscriptions       int // shared ones included
 	SharedSubscriptions int
@@ -115,6 +118,7 @@ type Stats struct {
 	Accepted            uint64 // connections, whatever became of them
 	Connects            uint64 // clients that connected
 	Refused             uint64 // connections
+	HeldBack            uint64 // times that a publisher was held back for its rate
 	MessagesIn          uint64 // PUBLISH packets
 	MessagesOut         uint64 // PUBLISH packets
 	MessagesDropped     uint64
@@ -125,9 +129,10 @@ type Stats struct {
 	PacketsIn           uint64
 	PacketsOut          uint64
 	ExpiredSessions     uint64
-	Drops               map[hook.Cause]uint64 // without causes that did not occur
-	Disconnects         map[string]uint64     // by who ended it: "client", "network", "takeover", "server"
-	Flows               []Flow                // one for each version and QoS
+	Drops               map[hook.Cause]uint64   // without causes that did not occur
+	Refusals            map[RefusalCause]uint64 // without causes that did not occur
+	Disconnects         map[string]uint64       // by who ended it: "client", "network", "takeover", "server"
+	Flows               []Flow                  // one for each version and QoS
 }
 
 // Flow counts the PUBLISH packets of one version and QoS.
@@ -153,10 +158,16 @@ func (b *Broker) Stats() Stats {
 		PayloadIn: total.payloadIn, PayloadOut: total.payloadOut,
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(), PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
 		ExpiredSessions: s.expiredSessions.Load(), Drops: make(map[hook.Cause]uint64), Disconnects: make(map[string]uint64),
+		Refusals: make(map[RefusalCause]uint64), HeldBack: s.heldBack.Load(), Authenticating: b.authentications.Waiting(),
 	}
 	for i, c := range causes {
 		if n := s.drops[i].Load(); n > 0 {
 			out.Drops[c] = n
+		}
+	}
+	for i, why := range refusals {
+		if n := s.refusals[i].Load(); n > 0 {
+			out.Refusals[why] = n
 		}
 	}
 	for i, k := range endings {

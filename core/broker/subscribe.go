@@ -92,7 +92,7 @@ func (c *conn) authorizeSubscription(a *asked) {
 // checkFilter returns the filter without $share/GROUP/, or why it is refused.
 func (c *conn) checkFilter(filter string) (plain string, code mqtt.ReasonCode) {
 	sh, _, err := topic.ParseShared(filter)
-	if err != nil || topic.Levels(sh.Filter) > c.b.limits.TopicLevels {
+	if err != nil || topic.Levels(sh.Filter) > c.b.limits().TopicLevels {
 		return "", mqtt.TopicFilterInvalid
 	}
 	return sh.Filter, mqtt.Success

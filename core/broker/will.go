@@ -22,7 +22,7 @@ func willOf(w *packet.Will, clientID, mountpoint string) *hook.Will {
 // checkWill holds the will against what the validators decided, and refuses
 // the client if it may not leave it [MQTT-3.2.2-12].
 func (c *conn) checkWill(p *packet.Connect, adm *hook.Admission) *hook.Admission {
-	if p.Will.QoS > least(c.b.limits.MaxQoS, adm.Limits.MaximumQoS) {
+	if p.Will.QoS > least(c.b.limits().MaxQoS, adm.Limits.MaximumQoS) {
 		return &hook.Admission{Code: mqtt.QoSNotSupported, Reason: "the will's QoS is too high"}
 	}
 	rights := hook.NewRights(adm.Grants, p.ClientID, adm.Username)

@@ -188,7 +188,7 @@ func (w *writer) renewDeadline() bool {
 	if w.leaving {
 		return false
 	}
-	limit := w.c.b.limits.WriteTimeout
+	limit := w.c.b.limits().WriteTimeout
 	if enough := time.Now().Add(limit); w.until.Before(enough) {
 		w.until = enough.Add(limit / 16)
 		_ = w.c.nc.SetWriteDeadline(w.until)

@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -18,9 +20,15 @@ const (
 	defaultHandshakes       = 1024
 )
 
-// step is a part of the way to MQTT. It returns the connection to go on with,
-// which [Describe] knows, and leaves deadlines alone. An error ends the way.
-type step func(ctx context.Context, nc net.Conn) (net.Conn, error)
+// step is a part of the way to MQTT.
+type step struct {
+	// take returns the connection to go on with, which [Describe] knows, and
+	// leaves deadlines alone. An error ends the way.
+	take func(ctx context.Context, nc net.Conn) (net.Conn, error)
+	// proxies are the networks whose connections learn in this step where they
+	// come from.
+	proxies []netip.Prefix
+}
 
 // handshaker is a listener whose connections go through steps before they are
 // accepted.
@@ -29,6 +37,7 @@ type handshaker struct {
 	steps   []step
 	timeout time.Duration
 	most    int
+	gate    *gated
 	log     refusals
 
 	start   sync.Once
@@ -46,9 +55,9 @@ type accepted struct {
 	err error
 }
 
-func newHandshaker(raw net.Listener, steps []step, o *Options) *handshaker {
+func newHandshaker(raw net.Listener, steps []step, gate *gated, o *Options) *handshaker {
 	h := &handshaker{
-		raw: raw, steps: steps, timeout: o.HandshakeTimeout, most: o.Handshakes,
+		raw: raw, steps: steps, gate: gate, timeout: o.HandshakeTimeout, most: o.Handshakes,
 		ready: make(chan accepted), closing: make(chan struct{}), pending: list.New(),
 	}
 	if h.timeout == 0 {
@@ -110,8 +119,15 @@ func (h *handshaker) acceptAll() {
 			}
 			continue
 		}
+		entered := h.addressKnown(nc, h.steps)
+		if entered && !h.gate.enter(nc) {
+			_ = nc.Close()
+			continue
+		}
 		if e := h.enter(nc); e != nil {
-			h.goes.Go(func() { h.handshake(nc, e) })
+			h.goes.Go(func() { h.handshake(nc, e, entered) })
+		} else if entered {
+			h.gate.abandon(nc, net.ErrClosed)
 		}
 	}
 }
@@ -149,25 +165,42 @@ func (h *handshaker) leave(e *list.Element) {
 	h.pending.Remove(e)
 }
 
-// handshake takes a connection through the steps.
-func (h *handshaker) handshake(raw net.Conn, e *list.Element) {
+// addressKnown reports whether none of the steps tells where a connection
+// really comes from.
+func (h *handshaker) addressKnown(nc net.Conn, steps []step) bool {
+	return !slices.ContainsFunc(steps, func(s step) bool { return within(s.proxies, nc.RemoteAddr()) })
+}
+
+// handshake takes a connection through the steps. The gate is asked as soon as
+// its address is known.
+func (h *handshaker) handshake(raw net.Conn, e *list.Element, entered bool) {
 	defer h.leave(e)
 	ctx, cancel := context.WithTimeout(context.Background(), h.timeout)
 	defer cancel()
 	_ = raw.SetDeadline(time.Now().Add(h.timeout))
 	nc := raw
-	for _, s := range h.steps {
-		next, err := s(ctx, nc)
+	for i, s := range h.steps {
+		next, err := s.take(ctx, nc)
 		if err != nil {
 			h.log.refused(nc, err)
 			_ = raw.Close()
+			if entered {
+				h.gate.abandon(nc, err)
+			}
 			return
 		}
 		nc = next
+		if !entered && h.addressKnown(nc, h.steps[i+1:]) {
+			if entered = h.gate.enter(nc); !entered {
+				_ = raw.Close()
+				return
+			}
+		}
 	}
 	_ = raw.SetDeadline(time.Time{})
 	if !h.hand(accepted{nc: nc}) {
 		_ = raw.Close()
+		h.gate.abandon(nc, net.ErrClosed)
 	}
 }
 

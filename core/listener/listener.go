@@ -47,6 +47,10 @@ type Options struct {
 	// header, of version 1 or 2. Connections from elsewhere begin without one.
 	ProxyFrom []netip.Prefix
 
+	// HalfOpenTimeout is how long a TCP peer may acknowledge nothing, neither data
+	// nor the probes of a quiet connection, until the connection is given up.
+	// Zero means 2 minutes, negative never.
+	HalfOpenTimeout time.Duration
 	// HandshakeTimeout bounds everything before MQTT. Zero means 10 s.
 	HandshakeTimeout time.Duration
 	// Handshakes bounds how many connections are so far at once. Zero means
@@ -89,14 +93,17 @@ func Open(ctx context.Context, rawURL string, o Options) (Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listener %s: %w", rawURL, reason(err))
 	}
-	l := &open{Listener: raw, name: o.Name, transport: u.Scheme}
+	l := &open{name: o.Name, transport: u.Scheme, gated: new(gated)}
 	if u.Scheme == "unix" {
 		l.url = "unix://" + raw.Addr().String()
 	} else {
 		l.url = (&url.URL{Scheme: u.Scheme, Host: raw.Addr().String(), Path: u.Path}).String()
 	}
+	l.Listener = newSpared(raw)
 	if steps := steps(u, &o); len(steps) > 0 {
-		l.Listener = newHandshaker(raw, steps, &o)
+		l.Listener = newHandshaker(l.Listener, steps, l.gated, &o)
+	} else {
+		l.Listener = gatedListener{l.Listener, l.gated}
 	}
 	return l, nil
 }
@@ -118,6 +125,9 @@ func openSocket(ctx context.Context, u *url.URL, o *Options) (net.Listener, erro
 		_ = raw.Close()
 		return nil, fmt.Errorf("the inherited socket %s does not fit", raw.Addr())
 	}
+	if tcp, ok := raw.(*net.TCPListener); ok {
+		raw = newWary(tcp, o.HalfOpenTimeout)
+	}
 	if o.Backlog > 0 {
 		if err := setBacklog(raw, o.Backlog); err != nil {
 			_ = raw.Close()
@@ -130,13 +140,13 @@ func openSocket(ctx context.Context, u *url.URL, o *Options) (net.Listener, erro
 // steps are what a connection goes through before MQTT.
 func steps(u *url.URL, o *Options) (list []step) {
 	if len(o.ProxyFrom) > 0 {
-		list = append(list, proxyStep(o.ProxyFrom))
+		list = append(list, step{proxyStep(o.ProxyFrom), o.ProxyFrom})
 	}
 	if secure(u) {
-		list = append(list, tlsStep(o.TLS))
+		list = append(list, step{tlsStep(o.TLS), nil})
 	}
 	if u.Scheme == "ws" || u.Scheme == "wss" {
-		list = append(list, webSocketStep(u.Path, &o.WebSocket))
+		list = append(list, step{webSocketStep(u.Path, &o.WebSocket), o.WebSocket.TrustedProxies})
 	}
 	return list
 }
@@ -166,6 +176,7 @@ func reason(err error) error {
 
 type open struct {
 	net.Listener
+	*gated
 	name, url, transport string
 }
 

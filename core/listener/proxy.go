@@ -16,7 +16,7 @@ import (
 // proxyStep reads the PROXY protocol header of connections from some networks.
 // From there it has to come; from elsewhere nothing is read, so that nobody else
 // can say where it comes from.
-func proxyStep(from []netip.Prefix) step {
+func proxyStep(from []netip.Prefix) func(context.Context, net.Conn) (net.Conn, error) {
 	return func(_ context.Context, nc net.Conn) (net.Conn, error) {
 		if !within(from, nc.RemoteAddr()) {
 			return nc, nil

@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-func tlsStep(cfg *tls.Config) step {
+func tlsStep(cfg *tls.Config) func(context.Context, net.Conn) (net.Conn, error) {
 	return func(ctx context.Context, nc net.Conn) (net.Conn, error) {
 		tc := tls.Server(nc, cfg)
 		if err := tc.HandshakeContext(ctx); err != nil {

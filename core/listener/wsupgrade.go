@@ -36,7 +36,7 @@ const (
 var subprotocols = []string{"mqtt", "mqttv3.1"}
 
 // webSocketStep answers the HTTP request that opens a WebSocket.
-func webSocketStep(at string, o *WebSocketOptions) step {
+func webSocketStep(at string, o *WebSocketOptions) func(context.Context, net.Conn) (net.Conn, error) {
 	return func(_ context.Context, nc net.Conn) (net.Conn, error) {
 		head := &head{r: nc, left: maxRequest}
 		br := bufio.NewReader(head)

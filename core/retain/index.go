@@ -16,12 +16,13 @@ import (
 // and Run may be called from any number of goroutines; [Index.Get] and
 // [Index.Match] take no lock.
 type Index struct {
-	options  Options
-	messages atomic.Pointer[topic.Index[*entry]]
-	bytes    atomic.Int64
-	durable  atomic.Uint64 // every revision up to this one is
-	memory   atomic.Bool   // store is nil
-	wake     chan struct{} // holds one token when the queue may have something
+	options     Options
+	messages    atomic.Pointer[topic.Index[*entry]]
+	bytes       atomic.Int64
+	durable     atomic.Uint64 // every revision up to this one is
+	memory      atomic.Bool   // store is nil
+	writeBehind atomic.Bool   // Wait does not wait
+	wake        chan struct{} // holds one token when the queue may have something
 
 	mu       sync.Mutex    // guards the fields below, and every change of messages
 	store    Store         // where changes go; nil: nowhere
@@ -50,9 +51,14 @@ type entry struct {
 func New(o Options) *Index {
 	x := &Index{options: o.withDefaults(), store: o.Store, wake: make(chan struct{}, 1)}
 	x.memory.Store(o.Store == nil)
+	x.writeBehind.Store(o.WriteBehind)
 	x.messages.Store(new(topic.Index[*entry]))
 	return x
 }
+
+// SetWriteBehind changes whether [Index.Wait] returns at once; see
+// [Options.WriteBehind]. Who waits already goes on waiting.
+func (x *Index) SetWriteBehind(on bool) { x.writeBehind.Store(on) }
 
 // Load fills the index from the store. It is called once, before Run and
 // before any change. Records whose topic is not valid or whose payload is

@@ -132,7 +132,7 @@ func (x *Index) notify() {
 // the index writes behind. The error is that of ctx, or [ErrStopped] if Run
 // has ended without writing the change.
 func (x *Index) Wait(ctx context.Context, revision uint64) error {
-	if x.memory.Load() || x.options.WriteBehind {
+	if x.memory.Load() || x.writeBehind.Load() {
 		return nil
 	}
 	for x.durable.Load() < revision {

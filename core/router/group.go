@@ -14,8 +14,8 @@ var seed = maphash.MakeSeed()
 // group is one shared subscription: a group's name with a filter. It is read
 // without a lock; the router's mutex serialises changes of the members.
 type group struct {
-	name     string // "group/filter"
-	strategy Strategy
+	name     string         // "group/filter"
+	strategy *atomic.Uint32 // a Strategy: the router's
 	turn     atomic.Uint64
 	members  atomic.Pointer[[]member] // the slice is immutable
 }
@@ -27,7 +27,7 @@ type member struct {
 	hash       uint64    // of the client identifier
 }
 
-func newGroup(name string, s Strategy) *group {
+func newGroup(name string, s *atomic.Uint32) *group {
 	g := &group{name: name, strategy: s}
 	g.members.Store(new([]member))
 	return g
@@ -84,7 +84,7 @@ func (g *group) route(dst []Target, m *mqtt.Message, except Subscriber) []Target
 
 // choose returns the index of a member, or -1 if there is none but except.
 func (g *group) choose(members []member, m *mqtt.Message, except Subscriber) int {
-	switch g.strategy {
+	switch Strategy(g.strategy.Load()) {
 	case Sticky:
 		publisher := maphash.String(seed, m.Publisher)
 		// Rendezvous hashing: the highest of the scores that publisher and

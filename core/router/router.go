@@ -24,6 +24,7 @@ type Router struct {
 	subscriptions topic.Tree[Subscriber, *grant]
 	groups        topic.Tree[string, *group] // by the filter and the group's name
 	shared        atomic.Int64               // members of all groups
+	strategy      atomic.Uint32              // a Strategy
 	cache         *cache                     // nil if there is none
 	planners      sync.Pool                  // *planner
 
@@ -32,12 +33,17 @@ type Router struct {
 
 // New returns an empty router. It starts nothing.
 func New(o Options) *Router {
-	return &Router{
+	r := &Router{
 		options:  o,
 		cache:    newCache(o.CacheTopics, o.CacheReceivers),
 		planners: sync.Pool{New: func() any { return new(planner) }},
 	}
+	r.SetStrategy(o.Strategy)
+	return r
 }
+
+// SetStrategy changes how shared groups choose, those that exist included.
+func (r *Router) SetStrategy(s Strategy) { r.strategy.Store(uint32(s)) }
 
 // Subscribe adds sub for s, or replaces the one with the same filter, whose
 // place it then takes [MQTT-3.8.4-3]. It reports whether there was one: Retain
@@ -92,7 +98,7 @@ func (r *Router) join(sh topic.Shared, m member) (existed bool) {
 	defer r.mu.Unlock()
 	g, found := r.groups.Get(sh.Filter, sh.Group)
 	if !found {
-		g = newGroup(sh.Group+"/"+sh.Filter, r.options.Strategy)
+		g = newGroup(sh.Group+"/"+sh.Filter, &r.strategy)
 	}
 	if existed = g.join(m); !existed {
 		r.shared.Add(1)

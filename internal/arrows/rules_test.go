@@ -69,13 +69,17 @@ var rows = []row{
 		"core/certificate reads certificates and issues them; who listens with them is not its concern",
 	},
 	{
+		"admission", "core/admission", nil,
+		"core/admission counts what comes in; what it is, and how it is refused, is for others to say",
+	},
+	{
 		"ban", "core/ban", nil,
 		"core/ban is a list of names and networks; who is looked up in it, and what follows, is for others to say",
 	},
 	{
 		"broker", "core/broker",
 		[]string{
-			"core/ban", "core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
+			"core/admission", "core/ban", "core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
 		},
 		"core/broker is programmed through core/hook alone, so that it can be embedded without plugins",
 	},

@@ -1,0 +1,10 @@
+//go:build !linux
+
+package listener
+
+import (
+	"syscall"
+	"time"
+)
+
+func setUserTimeout(syscall.Conn, time.Duration) {}
