@@ -147,3 +147,42 @@ exec "$program" "$@"
 	debug.wait()
 	p.waitPlugin("interceptlog", "the broker's own", func(q *adminv1.Plugin) bool { return !q.GetAttached() })
 }
+
+// What is pinned is not replaced by something that has no files: the broker goes
+// on with its own instance, and says why.
+func TestPinnedIsNotAttached(t *testing.T) {
+	s := newSite(t, "")
+	program := s.folder("interceptlog")
+	var out words
+	lock := []string{"plugin", "lock", "--plugin-dir", s.path("plugins")}
+	if run(lock, strings.NewReader(""), &out, &out) != 0 {
+		t.Fatal(&out)
+	}
+	p := s.start()
+	own := p.plugin("interceptlog").GetPid()
+	debugged := p.standalone(program)
+	p.waitPlugin("interceptlog", "refusing", func(q *adminv1.Plugin) bool {
+		return strings.Contains(q.GetSwapFailure(), "what somebody runs by hand has no files to compare")
+	})
+	if q := p.plugin("interceptlog"); q.GetAttached() || q.GetPid() != own || q.GetState() != adminv1.PluginState_PLUGIN_STATE_READY {
+		t.Errorf("%v", q)
+	}
+	if info := s.does("plugin", "info", "interceptlog"); !strings.Contains(info, "not attached to a pinned plugin") {
+		t.Errorf("info says\n%s", info)
+	}
+	if err := debugged.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = debugged.Wait()
+	s.write("tools/dlv", "#!/bin/sh\nwhile [ \"$1\" != --continue ]; do shift; done\nprogram=$2\nshift 3\nexec \"$program\" \"$@\"\n")
+	if err := os.Chmod(s.path("tools/dlv"), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", s.path("tools")+":/usr/bin:/bin")
+	if got := s.refusesTo("plugin", "debug", "interceptlog"); !strings.Contains(got, "the broker does not attach the plugin: it is pinned in ") {
+		t.Errorf("debug said %s", got)
+	}
+	if _, err := os.Stat(s.path("plugins/interceptlog/" + pluginapi.AttachFile)); err == nil {
+		t.Error("attach.json is left behind")
+	}
+}

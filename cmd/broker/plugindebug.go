@@ -41,18 +41,22 @@ func (cmd *pluginDebugCmd) Run(t *terminal) error {
 	if err != nil {
 		return errors.New("the debugger dlv is not in PATH: install it with \"go install github.com/go-delve/delve/cmd/dlv@latest\"")
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	under := exec.CommandContext(ctx, dlv, "exec", "--headless", "--listen", cmd.Listen, "--accept-multiclient", "--continue",
 		program, "--", "-standalone", filepath.Dir(p.GetPath()))
 	under.Stdout, under.Stderr = t.err, t.err
 	under.Cancel = func() error { return under.Process.Signal(os.Interrupt) }
 	under.WaitDelay = 5 * time.Second
+	began := time.Now()
 	if err := under.Start(); err != nil {
 		return err
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- under.Wait() }()
-	if err := cmd.awaitAttached(ctx, ended); err != nil {
-		_ = under.Process.Kill()
+	if err := cmd.awaitAttached(ctx, ended, began); err != nil {
+		cancel()    // as Ctrl-C does, so that the plugin takes its attach.json away
+		_ = <-ended // it ends because it is told to
 		return err
 	}
 	fmt.Fprintf(t.out, "plugin %s runs under the debugger: dlv connect %s\nCtrl-C ends it, and the broker's own instance is back\n", cmd.Name, cmd.Listen)
@@ -105,8 +109,9 @@ func standaloneProgram(p *adminv1.Plugin) (string, error) {
 // attachPatience bounds the time in which the broker has to find the plugin.
 const attachPatience = 30 * time.Second
 
-// awaitAttached waits until the broker uses the debugged instance.
-func (cmd *pluginDebugCmd) awaitAttached(ctx context.Context, ended <-chan error) error {
+// awaitAttached waits until the broker uses the debugged instance, or says after
+// began why it does not.
+func (cmd *pluginDebugCmd) awaitAttached(ctx context.Context, ended <-chan error, began time.Time) error {
 	look := time.NewTicker(200 * time.Millisecond)
 	defer look.Stop()
 	limit := time.After(attachPatience)
@@ -124,6 +129,9 @@ func (cmd *pluginDebugCmd) awaitAttached(ctx context.Context, ended <-chan error
 		}
 		if p.GetAttached() {
 			return nil
+		}
+		if p.GetSwapFailureUnixNanos() > began.UnixNano() {
+			return fmt.Errorf("the broker does not attach the plugin: %s", p.GetSwapFailure())
 		}
 	}
 }

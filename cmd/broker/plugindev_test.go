@@ -101,6 +101,22 @@ func TestPluginDev(t *testing.T) {
 	out.await(t, "; it took over from pid ")
 	refused("not Authorized")
 
+	// A version that starts well and then does not know what to do: its first
+	// client brings back the one before it, and the author is told.
+	edit("pluginapi.NotAuthorized", "pluginapi.ReasonCode(0x8f)")
+	edit(`"0.2.0"`, `"0.3.0"`)
+	out.await(t, "my-auth 0.3.0 is ready (pid ")
+	_, _ = p.dial3("lamp", "any", "guess")
+	out.await(t, "my-auth: 0.3.0 was on trial and is rejected: ")
+	out.await(t, ") is back\n")
+	// Which one that is depends on whether 0.2.0 had the time to prove itself.
+	if _, err := p.dial3("lamp", "any", "guess"); err == nil || strings.Contains(strings.ToLower(err.Error()), "unavailable") {
+		t.Errorf("a wrong password is answered %v", err)
+	}
+	edit("pluginapi.ReasonCode(0x8f)", "pluginapi.NotAuthorized")
+	edit(`"0.3.0"`, `"0.4.0"`)
+	out.await(t, "my-auth 0.4.0 is ready (pid ")
+
 	edit(`Password: "sesame"`, `Password: ""`)
 	out.await(t, "my-auth is refused: ")
 	out.await(t, "/password: must not be empty: everybody would know it")

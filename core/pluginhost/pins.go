@@ -77,6 +77,9 @@ func (p *pins) check(ctx context.Context, name string, at place) error {
 	case !pinned:
 		return fmt.Errorf("it has no entry in %s, and plugins_locked demands one: if its files (SHA-256 %s) are as they should be, accept them with %q",
 			cmp.Or(p.path, "a lock file"), got, p.command(name))
+	case got != want && at.folder != "" && exists(filepath.Join(at.folder, attachFile)):
+		return fmt.Errorf("it is pinned in %s, and there is an %s beside its files: what somebody runs by hand has no files to compare, so that it is "+
+			"not attached to a pinned plugin; take the entry out while you debug it, or remove %s", p.path, attachFile, filepath.Join(at.folder, attachFile))
 	case got != want:
 		return fmt.Errorf("its files have the SHA-256 %s, and %s has %s for them: if they are as they should be, accept them with %q",
 			got, p.path, want, p.command(name))
