@@ -1,11 +1,13 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -97,4 +99,21 @@ func NodeModules(t testing.TB) string {
 		t.Fatalf("%s is not there: npm ci in test/node (test/install does it)", dir)
 	}
 	return dir
+}
+
+// Tool returns the path of a program that is pinned in tools/NAME/go.mod; Go keeps
+// what it has built. test/run has it built before the tests' time runs.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	cmd := exec.Command("go", "tool", "-modfile=tools/"+name+"/go.mod", "-n", name)
+	cmd.Dir = Root()
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go tool %s: %v\n%s", name, err, exit.Stderr)
+		}
+		t.Fatalf("go tool %s: %v", name, err)
+	}
+	return strings.TrimSpace(string(out))
 }
