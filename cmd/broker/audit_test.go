@@ -17,7 +17,7 @@ import (
 
 // Every change is written down with who made it, and no reading is.
 func TestAudit(t *testing.T) {
-	s := plainSite(t, "log: {audit: audit.jsonl, level: warn}\n")
+	s := newSite(t, "log: {audit: audit.jsonl, level: warn}\n")
 	p := s.start()
 	b := brokertest.At(t, p.addr)
 	b.Connect("c")
@@ -62,7 +62,7 @@ func TestAudit(t *testing.T) {
 
 // Without a file of its own it is in the log.
 func TestAuditInLog(t *testing.T) {
-	s := plainSite(t, "")
+	s := newSite(t, "")
 	p := s.start()
 	s.does("log", "level", "info")
 	p.waitLog(`msg="admin call" call=/gatehouse.admin.v1.LogService/SetLogLevel result=ok`)
@@ -83,7 +83,7 @@ func (s *site) waitFile(name string) {
 // The level changes while the broker runs, and reading the configuration again
 // puts things back.
 func TestLogLevelCommand(t *testing.T) {
-	s := plainSite(t, "log: {level: warn}\n")
+	s := newSite(t, "log: {level: warn}\n")
 	p := s.start()
 	if got := s.does("log", "level"); got != "warn\n" {
 		t.Errorf("got %q", got)

@@ -129,7 +129,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestHealthCommand(t *testing.T) {
-	s := plainSite(t, "metrics: {url: 'http://127.0.0.1:0'}\n")
+	s := newSite(t, "metrics: {url: 'http://127.0.0.1:0'}\n")
 	s.refusesTo("health")
 	p := s.start()
 	for _, args := range [][]string{{"health"}, {"health", "--url", p.watched()}} {
@@ -148,21 +148,11 @@ func TestHealthCommand(t *testing.T) {
 }
 
 func TestDebugProfile(t *testing.T) {
-	s := plainSite(t, "")
+	s := newSite(t, "")
 	s.start()
 	s.does("debug", "profile", "goroutine", s.path("g.pprof"))
 	if b := s.read("g.pprof"); len(b) < 100 || b[0] != 0x1f || b[1] != 0x8b {
 		t.Errorf("%d bytes that are no profile", len(b))
 	}
 	s.refusesTo("debug", "profile", "heap", s.path("g.pprof"))
-}
-
-// plainSite is a site without plugins.
-func plainSite(t *testing.T, cfg string) *site {
-	t.Helper()
-	s := newSite(t, cfg)
-	if err := os.Mkdir(s.path("plugins"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return s
 }

@@ -171,7 +171,7 @@ var bans = []ban{
 	},
 	{
 		"core/...",
-		[]string{"core/pluginhost"}, // go-plugin brings it
+		[]string{"core/pluginhost", "core/store"}, // go-plugin and pebble bring it
 		[]string{"testing"},
 		"what helps tests is in no program",
 	},
