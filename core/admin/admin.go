@@ -89,6 +89,7 @@ func Handler(s *Server) http.Handler {
 	add(adminv1connect.SharedDataServiceName)(adminv1connect.NewSharedDataServiceHandler(&sharedDataService{b.Shared()}, options...))
 	add(adminv1connect.ListenerServiceName)(adminv1connect.NewListenerServiceHandler(&listenerService{s.Listeners}, options...))
 	add(adminv1connect.ConfigServiceName)(adminv1connect.NewConfigServiceHandler(&configService{s.Config}, options...))
+	add(adminv1connect.BanServiceName)(adminv1connect.NewBanServiceHandler(&banService{b}, options...))
 	add(adminv1connect.EventServiceName)(adminv1connect.NewEventServiceHandler(&eventService{hooks: s.Hooks, closes: s.Closes}, options...))
 	add(adminv1connect.ShadowServiceName)(adminv1connect.NewShadowServiceHandler(&shadowService{s.Shadows}, options...))
 	add(adminv1connect.LogServiceName)(adminv1connect.NewLogServiceHandler(&logService{s.Log}, options...))

@@ -6,6 +6,7 @@ import (
 
 	"connectrpc.com/connect"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/ban"
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 )
 
@@ -27,6 +28,9 @@ var codes = []struct {
 	{broker.ErrUnknownClient, connect.CodeNotFound},
 	{ErrInvalid, connect.CodeInvalidArgument},
 	{broker.ErrInvalid, connect.CodeInvalidArgument},
+	{ban.ErrInvalid, connect.CodeInvalidArgument},
+	{ban.ErrFull, connect.CodeResourceExhausted},
+	{ban.ErrNotKept, connect.CodeUnavailable},
 	{broker.ErrQuota, connect.CodeResourceExhausted},
 }
 

@@ -93,7 +93,7 @@ var rows = []row{
 	{
 		"admin", "core/admin",
 		[]string{
-			"core/mqtt", "core/topic", "core/hook", "core/broker", "proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect",
+			"core/mqtt", "core/topic", "core/hook", "core/ban", "core/broker", "proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect",
 		},
 		"core/admin puts the broker's server API into the words of the contract; cmd/broker hands it plugins, stores and configuration",
 	},
