@@ -12,6 +12,9 @@ import (
 var configSchema string
 
 type configCmd struct {
+	Show   configShowCmd   `cmd:"" help:"Print the configuration that a running broker has in force, without its secrets."`
+	Check  configCheckCmd  `cmd:"" help:"Check the configuration."`
+	Reload configReloadCmd `cmd:"" help:"Have a running broker read its configuration again, and wait for the result."`
 	Schema configSchemaCmd `cmd:"" help:"Print the JSON Schema of the configuration file, for editors."`
 }
 

@@ -17,20 +17,27 @@ func main() {
 
 // command is the command tree. Every command's Run gets a *terminal.
 type command struct {
-	Serve    serveCmd    `cmd:"" help:"Run the broker."`
-	Plugin   pluginCmd   `cmd:"" help:"Look at the plugins of a running broker."`
-	Explain  explainCmd  `cmd:"" help:"Tell what would become of a publish or a subscribe of a connected client, and who decides."`
-	Retained retainedCmd `cmd:"" help:"Do something with the retained messages of a running broker."`
-	Script   scriptCmd   `cmd:"" help:"Check, test and try out scripts of the plugin script."`
-	Cert     certCmd     `cmd:"" help:"Make certificates for development and small installations."`
-	Config   configCmd   `cmd:"" help:"Help with the configuration file."`
-	Health   healthCmd   `cmd:"" help:"Tell whether a broker is ready for clients, by the exit status too."`
-	Log      logCmd      `cmd:"" help:"Do something with the log of a running broker."`
-	Debug    debugCmd    `cmd:"" help:"Look into a running broker."`
-	Import   importCmd   `cmd:"" help:"Translate the configuration of another broker."`
-	Password passwordCmd `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
-	Version  versionCmd  `cmd:"" help:"Print the version."`
-	Man      manCmd      `cmd:"" hidden:"" help:"Print a manual page, for packages."`
+	Serve        serveCmd        `cmd:"" help:"Run the broker."`
+	Plugin       pluginCmd       `cmd:"" help:"Look at the plugins of a running broker."`
+	Explain      explainCmd      `cmd:"" help:"Tell what would become of a publish or a subscribe of a connected client, and who decides."`
+	Status       statusCmd       `cmd:"" help:"Tell how a running broker is."`
+	Client       clientCmd       `cmd:"" help:"Look at, watch and disconnect the clients of a running broker."`
+	Session      sessionCmd      `cmd:"" help:"Look at and change the sessions of a running broker."`
+	Subscription subscriptionCmd `cmd:"" help:"Look at and change the subscriptions of a running broker."`
+	Listener     listenerCmd     `cmd:"" help:"Look at the listeners of a running broker."`
+	Ban          banCmd          `cmd:"" help:"Say who may not connect to a running broker."`
+	Shared       sharedCmd       `cmd:"" help:"Look at and change the data that plugins and scripts of a running broker share."`
+	Retained     retainedCmd     `cmd:"" help:"Do something with the retained messages of a running broker."`
+	Script       scriptCmd       `cmd:"" help:"Check, test and try out scripts of the plugin script."`
+	Cert         certCmd         `cmd:"" help:"Make certificates for development and small installations."`
+	Config       configCmd       `cmd:"" help:"Look at, check and reload the configuration, and help with the file."`
+	Health       healthCmd       `cmd:"" help:"Tell whether a broker is ready for clients, by the exit status too."`
+	Log          logCmd          `cmd:"" help:"Do something with the log of a running broker."`
+	Debug        debugCmd        `cmd:"" help:"Look into a running broker."`
+	Import       importCmd       `cmd:"" help:"Translate the configuration of another broker."`
+	Password     passwordCmd     `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
+	Version      versionCmd      `cmd:"" help:"Print the version."`
+	Man          manCmd          `cmd:"" hidden:"" help:"Print a manual page, for packages."`
 }
 
 // terminal is where a command reads and writes.
