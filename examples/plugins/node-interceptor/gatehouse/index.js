@@ -27,6 +27,8 @@
 // plugin could not decide, and the broker's policy then does.
 //
 //   validate(connect)                     a Decision: allow(), deny(), abstain()
+//   authenticate(connect, exchange)       the same, for enhanced authentication,
+//                                           beside validate; see exchange.js
 //   interceptPublish(call, client)        a Verdict: drop(), refuse(), disconnect(),
 //   interceptSubscribe(call, client)        change(...); undefined lets it pass
 //   interceptUnsubscribe(call, client)
@@ -39,6 +41,7 @@
 module.exports = {
   ...require('./answers'),
   ConfigError: require('./config').ConfigError,
+  ClientGone: require('./exchange').ClientGone,
   Degraded: require('./services').Degraded,
   serve: require('./process').serve,
 };

@@ -6,6 +6,7 @@ const grpc = require('@grpc/grpc-js');
 const contract = require('./contract');
 const { ConfigError, ConfigErrors, decode, schema } = require('./config');
 const { interest } = require('./answers');
+const { ClientGone, Exchange } = require('./exchange');
 const { Host, inHand } = require('./host');
 const { logger, setLevel } = require('./log');
 const { Intercepting } = require('./intercepting');
@@ -75,7 +76,10 @@ class Core {
 
   register(server) {
     const all = {
-      ConnectionValidatorService: { Validate: unary(async (r) => ({ decision: await this.hook('validate', r.connect) })) },
+      ConnectionValidatorService: {
+        Validate: unary(async (r) => ({ decision: await this.hook('validate', r.connect) })),
+        Authenticate: (stream) => this.authenticate(stream),
+      },
       MessageInterceptorService: new Intercepting(this).handlers(),
       ObserverService: this.observing(),
       RetainedStoreService: this.storing(),
@@ -114,6 +118,7 @@ class Core {
     try {
       return await this.value[name](...args);
     } catch (err) {
+      if (err instanceof ClientGone) throw status(grpc.status.CANCELLED, err.message);
       this.log.error('the hook failed', { hook: name, err });
       throw status(grpc.status.UNKNOWN, `${name}: ${err.message}`);
     } finally {
@@ -141,6 +146,7 @@ class Core {
         exclusive: Boolean(this.plugin.exclusive),
         reconfigure: this.has('reconfigure'),
         snapshot: this.has('snapshot'),
+        enhanced_authentication: this.has('validate') && this.has('authenticate'),
       },
     };
     let host = null;
@@ -249,6 +255,21 @@ class Core {
       return { status: 'HEALTH_STATUS_READY' };
     } catch (err) {
       return { status: err instanceof Degraded ? 'HEALTH_STATUS_DEGRADED' : 'HEALTH_STATUS_UNHEALTHY', message: err.message };
+    }
+  }
+
+  // authenticate leads one enhanced authentication over a stream of its own.
+  async authenticate(stream) {
+    this.follow(stream);
+    const exchange = new Exchange(stream);
+    try {
+      if (!this.has('authenticate')) throw status(grpc.status.UNIMPLEMENTED, 'plugin has no enhanced authentication');
+      const first = await exchange.next();
+      exchange.again = first.reauthenticate;
+      stream.write({ decision: await this.hook('authenticate', first.connect, exchange) });
+      stream.end();
+    } catch (err) {
+      stream.destroy(err.code ? err : status(grpc.status.CANCELLED, err.message));
     }
   }
 

@@ -45,3 +45,4 @@ from gatehouse.answers import *  # noqa: E402,F401,F403
 from gatehouse.config import ConfigError, option  # noqa: E402,F401
 from gatehouse.process import serve  # noqa: E402,F401
 from gatehouse.base import Degraded, Plugin  # noqa: E402,F401
+from gatehouse.exchange import ClientGone  # noqa: E402,F401

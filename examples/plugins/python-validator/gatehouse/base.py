@@ -14,6 +14,8 @@ class Plugin:
     coroutines, which run on the one event loop and must not block it:
 
     validate(connect)                 a Decision: allow(), deny(), abstain()
+    authenticate(connect, exchange)   the same, for enhanced authentication, beside
+                                      validate; see gatehouse.exchange
     intercept_publish(call, client)   a Verdict: drop(), refuse(), disconnect(),
     intercept_subscribe(call, client)     change(...); None lets it pass
     intercept_unsubscribe(call, client)

@@ -13,6 +13,7 @@ from gatehouse import config, host, log, store
 from gatehouse.answers import interest
 from gatehouse.base import Degraded
 from gatehouse.config import ConfigError, ConfigErrors
+from gatehouse.exchange import AsyncExchange, ClientGone, Exchange
 from gatehouse.plugin.v1 import (
     host_pb2,
     interceptor_pb2,
@@ -113,6 +114,8 @@ class Core:
             return await self.call(getattr(self.plugin, name), *args)
         except asyncio.CancelledError:
             raise
+        except ClientGone:
+            await context.abort(grpc.StatusCode.CANCELLED, "the client went away")
         except Exception as e:
             self.log.exception("the hook failed", extra={"hook": name})
             await context.abort(grpc.StatusCode.UNKNOWN, f"{name}: {type(e).__name__}: {e}")
@@ -138,6 +141,7 @@ class Core:
             c = answer.capabilities
             c.idempotent, c.exclusive = self.cls.idempotent, self.cls.exclusive
             c.reconfigure, c.snapshot = self.cls.has("reconfigure"), self.cls.has("snapshot")
+            c.enhanced_authentication = self.cls.has("validate") and self.cls.has("authenticate")
             plugin = self.cls()
             plugin.log = logging.getLogger(request.instance or self.cls.name)
             plugin.instance, plugin.data_dir = request.instance, request.data_dir
@@ -289,6 +293,17 @@ class _Validator(validator_pb2_grpc.ConnectionValidatorServiceServicer):
 
     async def Validate(self, request, context):
         return validator_pb2.ValidateResponse(decision=await self.core.hook(context, "validate", request.connect))
+
+    async def Authenticate(self, requests, context):
+        if not self.core.cls.has("authenticate"):
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, "plugin has no enhanced authentication")
+        await self.core.ready(context)
+        first = await context.read()
+        if first is grpc.aio.EOF:
+            return
+        kind = AsyncExchange if inspect.iscoroutinefunction(self.core.plugin.authenticate) else Exchange
+        decision = await self.core.hook(context, "authenticate", first.connect, kind(context, first.reauthenticate))
+        await context.write(validator_pb2.AuthenticateResponse(decision=decision))
 
 
 class _Interceptor(interceptor_pb2_grpc.MessageInterceptorServiceServicer):
