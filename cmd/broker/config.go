@@ -22,6 +22,7 @@ type config struct {
 	Limits         limitsConfig            `yaml:"limits"`
 	MQTT           mqttConfig              `yaml:"mqtt"`
 	Retained       retainedConfig          `yaml:"retained"`
+	Sessions       sessionsConfig          `yaml:"sessions"`
 	SysInterval    *duration               `yaml:"sys_interval"`
 	Metrics        metricsConfig           `yaml:"metrics"`
 	Plugins        map[string]pluginConfig `yaml:"plugins"`
@@ -39,6 +40,7 @@ type listenerConfig struct {
 	Mountpoint       string               `yaml:"mountpoint"`
 	Versions         []mqttVersion        `yaml:"versions"`
 	Connections      int                  `yaml:"connections"`
+	Durability       string               `yaml:"durability"`
 	Limits           listenerLimitsConfig `yaml:"limits"`
 	TLS              *tlsConfig           `yaml:"tls"`
 	WebSocket        webSocketConfig      `yaml:"websocket"`
@@ -170,6 +172,13 @@ type retainedConfig struct {
 	// offers it, "memory" none.
 	Store       string `yaml:"store"`
 	WriteBehind bool   `yaml:"write_behind"`
+}
+
+// sessionsConfig says how sessions outlive the broker.
+type sessionsConfig struct {
+	Store      string `yaml:"store"`
+	Durability string `yaml:"durability"`
+	Strict     bool   `yaml:"strict"`
 }
 
 type pluginConfig struct {

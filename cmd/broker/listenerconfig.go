@@ -71,6 +71,9 @@ func (l *listenerConfig) check(at string, u *url.URL) error {
 	case l.Mountpoint != "" && (topic.ValidateName(l.Mountpoint) != nil || l.Mountpoint[0] == '$' || !strings.HasSuffix(l.Mountpoint, "/")):
 		return &misplaced{at + ".mountpoint", "a mountpoint is the beginning of a topic that ends with a slash and has no $ in front"}
 	}
+	if err := oneOf(at+".durability", l.Durability, "", "sync", "interval", "none"); err != nil {
+		return err
+	}
 	if err := l.Limits.check(at + ".limits"); err != nil {
 		return err
 	}
@@ -179,6 +182,10 @@ func (l *listenerConfig) brokerOptions() broker.ListenerOptions {
 	}
 	for _, v := range l.Versions {
 		o.Versions = append(o.Versions, mqtt.Version(v))
+	}
+	if l.Durability != "" {
+		d := durabilities[l.Durability]
+		o.Durability = &d
 	}
 	if l.TLS != nil {
 		o.UsernameFrom = broker.CertificateField(l.TLS.UsernameFrom)

@@ -165,6 +165,9 @@ func (c *config) check() error {
 	if err := oneOf("$.mqtt.shared_strategy", c.MQTT.SharedStrategy, "", "round-robin", "sticky", "least-in-flight"); err != nil {
 		return err
 	}
+	if err := c.Sessions.check(); err != nil {
+		return err
+	}
 	if err := c.Metrics.check(); err != nil {
 		return err
 	}

@@ -98,7 +98,7 @@ func TestHealth(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := readiness{Ready: true, Checks: []check{{Name: "listeners", Ready: true}, {Name: "plugin badday", Ready: true}}}
+	want := readiness{Ready: true, Checks: []check{{Name: "listeners", Ready: true}, {Name: "plugin badday", Ready: true}, {Name: "broker", Ready: true}}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}

@@ -22,6 +22,9 @@ func (s *server) brokerOptions(c *config) broker.Options {
 		ResponseInformation: c.MQTT.ResponseInformation,
 		Bans:                s.bans,
 	}
+	if s.sessions != nil {
+		o.Sessions, o.Durability = s.sessions, durabilities[s.cfg.Sessions.Durability]
+	}
 	if every := c.SysInterval; every != nil {
 		o.SysInterval = time.Duration(*every)
 		if *every == 0 {

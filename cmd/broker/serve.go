@@ -23,6 +23,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
+	"github.com/gatehouse-mqtt/gatehouse/core/store"
 )
 
 const (
@@ -127,6 +128,7 @@ type server struct {
 	shadows  *shadows // of plugins
 	bans     *ban.List
 	router   *router.Router
+	sessions *store.Store // nil: sessions are in memory
 
 	inherited inherited
 	addresses *addresses
@@ -190,8 +192,18 @@ func (s *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopRetained()) }()
+	closeSessions, err := s.openSessions()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeSessions()) }()
 	s.router = router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]})
 	s.broker = broker.New(s.brokerOptions(s.cfg))
+	stopSessions, err := s.resumeSessions(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stopSessions()) }()
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
 	s.shadows = newShadows(s.log, s.host, s.hooks)

@@ -20,7 +20,7 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 			return protocolError("PUBREC for a message of QoS 1")
 		}
 		if send {
-			c.answer(packet.PUBREL, p.ID, reply)
+			c.answer(c.position(), packet.PUBREL, p.ID, reply)
 		}
 		c.receipt(d, done, p.Code)
 	case packet.PUBREL:
@@ -31,7 +31,7 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 		if c.version != mqtt.V5 {
 			code = mqtt.Success
 		}
-		c.answer(packet.PUBCOMP, p.ID, code)
+		c.answer(c.position(), packet.PUBCOMP, p.ID, code)
 	case packet.PUBCOMP:
 		d, found := sess.Pubcomp(p.ID)
 		c.receipt(d, found, p.Code)
@@ -39,13 +39,14 @@ func (c *conn) acknowledged(p *packet.Ack) *ending {
 	return nil
 }
 
-// answer queues an acknowledgement.
-func (c *conn) answer(kind packet.Type, id uint16, code mqtt.ReasonCode) {
+// answer queues an acknowledgement, to go out when a position of the log is
+// written; 0 for at once.
+func (c *conn) answer(position uint64, kind packet.Type, id uint16, code mqtt.ReasonCode) {
 	if code == mqtt.Success {
-		c.w.acknowledge(kind, id)
+		c.w.acknowledge(position, kind, id)
 		return
 	}
-	c.w.send(&packet.Ack{Kind: kind, ID: id, Code: code})
+	c.w.sendAfter(position, &packet.Ack{Kind: kind, ID: id, Code: code})
 }
 
 // receipt tells whoever waits, and observers, that a receiver has acknowledged a

@@ -17,6 +17,11 @@ func (w *writer) send(p packet.Packet) {
 	var err error
 	w.control, err = w.c.enc.Append(w.control, p)
 	w.mu.Unlock()
+	w.sent(err)
+}
+
+// sent counts an answer that was encoded, or ends the connection.
+func (w *writer) sent(err error) {
 	if err == nil {
 		w.c.countOut()
 	} else if errors.Is(err, packet.ErrTooLarge) {
@@ -24,14 +29,30 @@ func (w *writer) send(p packet.Packet) {
 	}
 }
 
-// acknowledge is send for an acknowledgement of success.
-func (w *writer) acknowledge(kind packet.Type, id uint16) {
+// sendAfter is send for an answer that may not be given before a position of the
+// log is written, nor before the answers that came before it. 0 is at once.
+func (w *writer) sendAfter(position uint64, p packet.Packet) {
 	w.mu.Lock()
 	var err error
-	w.control, err = w.c.enc.AppendAck(w.control, kind, id)
+	to, wait := w.answerBuffer(position)
+	*to, err = w.c.enc.Append(*to, p)
+	w.held.mark()
 	w.mu.Unlock()
+	w.sent(err)
+	w.await(wait)
+}
+
+// acknowledge is sendAfter for an acknowledgement of success.
+func (w *writer) acknowledge(position uint64, kind packet.Type, id uint16) {
+	w.mu.Lock()
+	var err error
+	to, wait := w.answerBuffer(position)
+	*to, err = w.c.enc.AppendAck(*to, kind, id)
+	w.held.mark()
+	w.mu.Unlock()
+	w.await(wait)
 	if err != nil {
-		w.send(&packet.Ack{Kind: kind, ID: id}) // which knows what to do
+		w.sendAfter(position, &packet.Ack{Kind: kind, ID: id}) // which knows what to do
 		return
 	}
 	w.c.countOut()
@@ -59,7 +80,7 @@ func (w *writer) sendLast(p packet.Packet) {
 // returns false when ctx ends.
 func (w *writer) waitRoom(ctx context.Context, limit int) bool {
 	w.mu.Lock()
-	if len(w.control) < limit || w.failed {
+	if len(w.control)+len(w.held.answers) < limit || w.failed {
 		w.mu.Unlock()
 		return ctx.Err() == nil
 	}
@@ -78,12 +99,15 @@ func (w *writer) waitRoom(ctx context.Context, limit int) bool {
 // the messages may have been published on account of what they answer.
 func (w *writer) overtake(buf []byte) []byte {
 	w.mu.Lock()
-	defer w.mu.Unlock()
+	wait := w.release()
 	n := len(w.control)
 	if w.last {
 		n = w.lastAt
 	}
-	return w.takeAnswers(buf, n)
+	buf = w.takeAnswers(buf, n)
+	w.mu.Unlock()
+	w.await(wait)
+	return buf
 }
 
 // takeAnswers appends the first n bytes of the answers. The caller holds mu.
@@ -103,7 +127,7 @@ func (w *writer) takeAnswers(buf []byte, n int) []byte {
 
 // releaseRoom wakes a reader that waits. The caller holds mu.
 func (w *writer) releaseRoom() {
-	if w.room != nil {
+	if w.room != nil && (w.failed || len(w.held.answers) < w.c.b.limits().ControlBytes) {
 		close(w.room)
 		w.room = nil
 	}

@@ -50,9 +50,17 @@ func (a Sessions) UpdateItems(id string, set map[string][]byte, remove ...string
 	if cl == nil {
 		return nil, ErrUnknownClient
 	}
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
-	old := cl.info.Load()
+	items, err := cl.updateItems(set, remove)
+	if err == nil {
+		cl.describe()
+	}
+	return items, err
+}
+
+func (c *client) updateItems(set map[string][]byte, remove []string) (map[string][]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.info.Load()
 	if old == nil {
 		return nil, ErrUnknownClient // its first connection is not there yet
 	}
@@ -62,7 +70,7 @@ func (a Sessions) UpdateItems(id string, set map[string][]byte, remove ...string
 	}
 	info := *old
 	info.Items = items
-	cl.info.Store(&info)
+	c.info.Store(&info)
 	return items, nil
 }
 

@@ -96,6 +96,7 @@ func (a Sessions) deleteSoon(id string) error {
 		cl.timer = time.AfterFunc(0, cl.timeUp)
 	}
 	cl.mu.Unlock()
+	cl.describe()
 	if c != nil {
 		c.end(deleted)
 	}

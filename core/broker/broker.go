@@ -17,6 +17,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // ErrClosed is what [Broker.Serve] returns after [Broker.Shutdown] or the end
@@ -36,6 +37,9 @@ type Broker struct {
 	shared      Shared
 	serverItems serverItems
 	bans        *ban.List
+	kept        SessionStore // nil: sessions end with the broker
+	changes     *session.Log // of kept; nil without
+	durability  session.Durability
 
 	door            *admission.Door
 	authentications admission.Turnstile
@@ -72,6 +76,9 @@ func New(o Options) *Broker {
 
 		door: admission.NewDoor(admission.Limits{}), comings: admission.NewRepetition(admission.Repeats{}),
 		reconfigured: make(chan struct{}, 1),
+	}
+	if b.kept, b.durability = o.Sessions, o.Durability; b.kept != nil {
+		b.changes = b.kept.Log()
 	}
 	if b.log == nil {
 		b.log = slog.New(slog.DiscardHandler)
@@ -210,7 +217,8 @@ func (b *Broker) Shutdown(ctx context.Context) error { return b.ShutdownWith(ctx
 
 // ShutdownWith stops accepting, bids MQTT 5 clients farewell, closes all
 // connections, publishes their wills as the specification says, and waits for
-// all goroutines until ctx ends. Sessions end with the broker.
+// all goroutines until ctx ends. Sessions end with the broker, but for those that
+// [Options.Sessions] keeps.
 func (b *Broker) ShutdownWith(ctx context.Context, f Farewell) error {
 	b.mu.Lock()
 	b.closed = true

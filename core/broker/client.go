@@ -38,6 +38,8 @@ type client struct {
 	info   atomic.Pointer[hook.Client]
 	rights atomic.Pointer[hook.Rights]
 
+	describing sync.Mutex // held over describe, so that what is newer comes later
+
 	mu     sync.Mutex // guards the fields below
 	conn   *conn      // nil while offline
 	expiry uint32     // seconds; neverExpires for ever
@@ -131,6 +133,13 @@ func (r *registry) put(c *client, limit int) bool {
 	return true
 }
 
+// restore adds c, whatever the limit.
+func (r *registry) restore(c *client) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.byID[c.id] = c
+}
+
 // remove forgets c unless another session took its place.
 func (r *registry) remove(c *client) {
 	r.mu.Lock()
@@ -168,15 +177,29 @@ func (r *registry) offline() []*client {
 	return out[:n]
 }
 
-// closeAll ends all sessions, with their wills.
+// closeAll ends all sessions, with their wills, but for those that are kept.
 func (r *registry) closeAll(ctx context.Context) {
 	for _, c := range r.all() {
 		unlock, err := r.lock(ctx, c.id)
 		if err != nil {
 			return
 		}
-		c.endSession(false)
+		if c.sess.Kept() && c.outlives() {
+			c.rest()
+		} else {
+			c.endSession(false)
+		}
 		unlock()
+	}
+}
+
+// rest stops the time of a session that outlives the broker.
+func (c *client) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
 	}
 }
 
@@ -208,6 +231,7 @@ func (c *client) endSession(expired bool) {
 	if drained := c.sess.Drain(); len(drained) > 0 {
 		c.b.inHand(0, func(ctx context.Context) { c.reroute(ctx, drained) })
 	}
+	c.sess.End()
 	if expired {
 		c.b.stats.expiredSessions.Add(1)
 	}
@@ -235,7 +259,7 @@ func (c *client) rerouteOne(ctx context.Context, d mqtt.Delivery, now time.Time)
 		return
 	}
 	targets := c.b.router.Reroute(nil, d.Group(), d.Message, c)
-	c.b.deliver(ctx, within(targets), d.Message)
+	c.b.deliver(ctx, within(targets), d.Message, nil)
 }
 
 // wentOffline decides what happens to a session without connection: it ends
@@ -253,23 +277,28 @@ func (c *client) wentOffline() {
 		c.finish()
 		return
 	}
-	var due time.Duration
-	switch {
-	case c.will != nil && (c.expiry == neverExpires || c.will.Delay < seconds(c.expiry)):
-		due = c.will.Delay
-	case c.expiry != neverExpires:
-		due = seconds(c.expiry)
-	default:
-		c.mu.Unlock()
-		return
-	}
-	if due > 0 {
+	due, ok := c.dueLocked()
+	if ok && due > 0 {
 		c.timer = time.AfterFunc(due, c.timeUp)
-		c.mu.Unlock()
-		return
 	}
 	c.mu.Unlock()
-	c.timeUp()
+	c.describe()
+	if ok && due <= 0 {
+		c.timeUp()
+	}
+}
+
+// dueLocked returns when, after the client has gone, something is to be done
+// next; false for never.
+func (c *client) dueLocked() (time.Duration, bool) {
+	switch {
+	case c.will != nil && (c.expiry == neverExpires || c.will.Delay < seconds(c.expiry)):
+		return c.will.Delay, true
+	case c.expiry != neverExpires:
+		return seconds(c.expiry), true
+	default:
+		return 0, false
+	}
 }
 
 // timeUp publishes a will whose delay has passed and ends a session whose time
@@ -302,6 +331,8 @@ func (c *client) timeUp() {
 	}
 	if ends {
 		c.endSession(true)
+	} else if will != nil {
+		c.describe()
 	}
 }
 

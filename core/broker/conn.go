@@ -54,6 +54,7 @@ type conn struct {
 	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only, and lot's while parked
 	dueAt   int       // where in lot's timetable
+	owes    bool      // what was read last has to be written; reader only
 	parks   bool      // it can be waited for without a buffer; reader only
 	brittle bool      // a write that a deadline ends is the last one
 
@@ -164,6 +165,10 @@ func (c *conn) read() (e *ending, until time.Time) {
 		if !c.w.waitRoom(c.ctx, c.b.limits().ControlBytes) {
 			return c.readFailed(net.ErrClosed), until
 		}
+		if c.owes && c.b.changes.WaitRoom(c.ctx) != nil {
+			return c.readFailed(net.ErrClosed), until
+		}
+		c.owes = false
 		if e := c.keepPace(); e != nil {
 			return e, until
 		}

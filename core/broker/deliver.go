@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -18,30 +19,55 @@ func (b *Broker) hookContext() context.Context { return context.Background() }
 // route hands a message to all its receivers and returns their number. Hooks are
 // asked with ctx. scratch is reused for the list of receivers; nil will do.
 func (b *Broker) route(ctx context.Context, scratch *[]router.Target, m *mqtt.Message) int {
+	n, _, _ := b.routeFrom(ctx, scratch, m, nil, false)
+	return n
+}
+
+// errUnwritten is why a message is refused that would have to be written down.
+var errUnwritten = errors.New("what has to be kept can't be written")
+
+// routeFrom is route for what came with a PUBLISH. kept says that the message was
+// put into queues that outlive the broker. With refuse it goes nowhere, and the
+// error is errUnwritten, if such queues can't be written.
+func (b *Broker) routeFrom(ctx context.Context, scratch *[]router.Target, m *mqtt.Message, from *source, refuse bool) (n int, kept bool, err error) {
 	var dst []router.Target
 	if scratch != nil {
 		dst = (*scratch)[:0]
 	}
 	targets := b.router.Route(dst, m)
 	targets = within(targets)
-	b.deliver(ctx, targets, m)
-	n := len(targets)
+	if refuse && b.Ready() != nil && b.keeping(targets, m).any {
+		err = errUnwritten
+	} else {
+		kept = b.deliver(ctx, targets, m, from)
+		n = len(targets)
+	}
 	if scratch != nil {
 		clear(targets)
 		*scratch = targets[:0]
 	}
-	return n
+	return n, kept, err
 }
 
 // deliver queues a message for its targets, after the deliver hooks' word about
-// those that are connected.
-func (b *Broker) deliver(ctx context.Context, targets []router.Target, m *mqtt.Message) {
+// those that are connected. It reports whether there is a queue among them that
+// outlives the broker; from, if it is not nil, is then kept together with them.
+func (b *Broker) deliver(ctx context.Context, targets []router.Target, m *mqtt.Message, from *source) (kept bool) {
 	now := m.Created
 	if b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
 		b.screenTargets(ctx, targets)
 	}
+	k := b.keeping(targets, m)
+	if k.any && from != nil {
+		group := b.changes.Begin()
+		defer b.changes.Finish(group)
+		defer from.sess.KeepReceived(from.id)
+	}
 	for i := range targets {
 		t := &targets[i]
+		if t.Delivery.Message == m {
+			t.Delivery.Shared = k.shared
+		}
 		if t.Delivery.Message != nil {
 			cl := t.Subscriber.(*client)
 			if !cl.mayReceive(t.Delivery.Message) {
@@ -51,6 +77,7 @@ func (b *Broker) deliver(ctx context.Context, targets []router.Target, m *mqtt.M
 			b.enqueue(ctx, cl, t.Delivery, now)
 		}
 	}
+	return k.any
 }
 
 // mayReceive checks a delivery against the receiver's grants.
@@ -129,7 +156,7 @@ func (b *Broker) screen(ctx context.Context, list []screening) {
 				d.QoS = min(d.QoS, call.Message.QoS) // never above what was granted
 				d.Retain = call.Message.Retain
 				s.client.receipts.replaced(d.Message, call.Message)
-				d.Message = call.Message
+				d.Message, d.Shared = call.Message, 0
 			}
 			continue
 		}

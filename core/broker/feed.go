@@ -69,7 +69,7 @@ func (w *writer) feedRetained(sub mqtt.Subscription) bool {
 func (w *writer) nextFeeding() *feeding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.feed.list) == 0 || len(w.control) > 0 && !w.stopped {
+	if len(w.feed.list) == 0 || len(w.control)+len(w.held.answers) > 0 && !w.stopped {
 		return nil
 	}
 	f := w.feed.list[0]

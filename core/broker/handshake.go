@@ -201,6 +201,7 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 	ack.SessionPresent = cl != nil
 	if cl == nil {
 		cl = newClient(c.b, id, adm, lim)
+		cl.keep(c.at, expiry)
 		if !c.b.clients.put(cl, c.b.limits().Sessions) {
 			c.refuse(RefusedSessions, id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: "there are too many sessions"})
 			return false
@@ -263,6 +264,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 	c.resumed = ack.SessionPresent
 	if c.resumed {
 		cl.sess.SetLimits(lim)
+		cl.sess.SetDurability(c.b.durabilityAt(c.at))
 	}
 	c.client = cl
 	cl.rights.Store(hook.NewRights(adm.Grants, id, adm.Username))
@@ -273,6 +275,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 		cl.will = willOf(p.Will, id, adm.Mountpoint)
 	}
 	cl.mu.Unlock()
+	cl.describe()
 	if c.resumed {
 		cl.narrow()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // ListenerOptions are what holds for the clients of one listener, beside what
@@ -29,6 +30,8 @@ type ListenerOptions struct {
 	Connections int
 	// Limits narrow the broker's, as a validator's do.
 	Limits hook.Limits
+	// Durability takes the place of Options.Durability; nil does not.
+	Durability *session.Durability
 	// UsernameFrom makes a part of the client's certificate its user name, in
 	// place of what it sends. A client without a certificate keeps its own; one
 	// whose certificate lacks that part is refused with 0x86. Only verified

@@ -20,12 +20,7 @@ func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack 
 	c.pace.follow(limits, time.Now())
 	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
-	lim := session.Limits{
-		QueueMessages: limits.queue, QueueBytes: limits.queueBytes,
-		InFlight: l.InFlight, ReceiveMaximum: max(1, least(l.ReceiveMaximum, v.ReceiveMaximum)),
-		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
-		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
-	}
+	lim := l.session(limits, v)
 	c.promised = lim
 	ack.MaximumPacketSize = packetSize
 	ack.ReceiveMaximum = lim.ReceiveMaximum
@@ -39,6 +34,16 @@ func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack 
 	ack.User, ack.AuthMethod, ack.AuthData = adm.User, p.AuthMethod, adm.AuthData
 	c.keepAlive = c.agreeKeepAlive(p, adm, ack)
 	return lim
+}
+
+// session returns the limits of a session.
+func (l *Limits) session(limits *connLimits, v *hook.Limits) session.Limits {
+	return session.Limits{
+		QueueMessages: limits.queue, QueueBytes: limits.queueBytes,
+		InFlight: l.InFlight, ReceiveMaximum: max(1, least(l.ReceiveMaximum, v.ReceiveMaximum)),
+		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
+		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
+	}
 }
 
 // with narrows the broker's limits by the validators'.

@@ -26,6 +26,12 @@ type Options struct {
 	Retained *retain.Index
 	// Router holds the subscriptions; nil means one with default options.
 	Router *router.Router
+	// Sessions keeps the sessions that have an expiry; nil means that all end
+	// with the broker. See [Broker.Restore].
+	Sessions SessionStore
+	// Durability says when what is promised to such sessions, and to those who
+	// publish to them, counts as kept; a listener may say otherwise.
+	Durability session.Durability
 	// Bans is who may not connect; nil means a list without a file.
 	Bans *ban.List
 	// Version is what $SYS/broker/version says.

@@ -100,15 +100,15 @@ func (r *run) flush(c *conn) *ending {
 	for i := range r.items {
 		it := &r.items[i]
 		if it.call.Verdict.Action == hook.Pass {
-			it.receivers = b.route(ctx, &r.targets, it.call.Message)
-			b.published(c.client, it.call.Message, it.receivers)
+			r.route(ctx, c, it)
 		} else if !it.duplicate {
 			b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
 		}
 	}
 	var end *ending
+	position := r.position(c)
 	for i := range r.items {
-		if end = c.acknowledge(&r.items[i]); end != nil {
+		if end = c.acknowledge(&r.items[i], position); end != nil {
 			break
 		}
 	}
@@ -116,6 +116,38 @@ func (r *run) flush(c *conn) *ending {
 	r.items = r.items[:0]
 	c.release()
 	return end
+}
+
+// route hands one message to its receivers, or refuses it if it can't be kept for
+// them.
+func (r *run) route(ctx context.Context, c *conn, it *inbound) {
+	m := it.call.Message
+	n, kept, err := c.b.routeFrom(ctx, &r.targets, m, c.source(it), it.qos > mqtt.AtMostOnce)
+	if err != nil {
+		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: err.Error(), By: sessionStore, Failed: true}
+		c.b.dropped(c.client, m, hook.CauseStore)
+		return
+	}
+	it.receivers, it.kept = n, kept
+	c.b.published(c.client, m, n)
+}
+
+// sessionStore is who refuses what can't be kept for sessions.
+const sessionStore = "session store"
+
+// position returns what has to be written before the run is acknowledged; 0 for
+// nothing.
+func (r *run) position(c *conn) uint64 {
+	if c.b.changes == nil {
+		return 0
+	}
+	for i := range r.items {
+		if it := &r.items[i]; it.kept || it.duplicate && c.client.sess.Kept() {
+			c.owes = true
+			return c.b.changes.End()
+		}
+	}
+	return 0
 }
 
 // intercept asks the interceptors of a phase and checks what they changed.
@@ -249,8 +281,9 @@ func (b *Broker) retainedMessage(name string, now time.Time) (*mqtt.Message, boo
 
 // acknowledge answers one PUBLISH. A message that no hook could decide about is
 // not acknowledged to an MQTT 3 client: it sends it again on a new connection,
-// for its protocol has no way to say no.
-func (c *conn) acknowledge(it *inbound) *ending {
+// for its protocol has no way to say no. The answer goes out when a position of the
+// log is written.
+func (c *conn) acknowledge(it *inbound, position uint64) *ending {
 	v := &it.call.Verdict
 	if v.Action == hook.Disconnect {
 		return &ending{kind: hook.ByServer, code: disconnectCode(v.Code), reason: v.Reason, serverReference: v.ServerReference}
@@ -279,16 +312,16 @@ func (c *conn) acknowledge(it *inbound) *ending {
 		c.client.sess.Acknowledge(it.id, it.qos, code)
 	}
 	if told {
-		c.w.send(&packet.Ack{Kind: kind, ID: it.id, Code: code, Reason: v.Reason, User: v.User})
+		c.w.sendAfter(position, &packet.Ack{Kind: kind, ID: it.id, Code: code, Reason: v.Reason, User: v.User})
 	} else {
-		c.answer(kind, it.id, code)
+		c.answer(position, kind, it.id, code)
 	}
 	return nil
 }
 
 func refusalCause(v *hook.CallVerdict) hook.Cause {
 	switch {
-	case v.By == "retained store":
+	case v.By == "retained store", v.By == sessionStore:
 		return hook.CauseStore
 	case v.Failed:
 		return hook.CauseFailed

@@ -96,6 +96,7 @@ func (c *conn) readmit(adm *hook.Admission) *ending {
 	cl.rights.Store(hook.NewRights(adm.Grants, cl.id, adm.Username))
 	cl.mu.Unlock()
 
+	cl.describe()
 	cl.sess.SetLimits(sess)
 	cl.narrow()
 	c.validity.start(c, adm.ValidFor)

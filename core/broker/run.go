@@ -21,6 +21,7 @@ type inbound struct {
 	call      hook.Call
 	asked     *mqtt.Message // what interceptors were asked about
 	receivers int
+	kept      bool // it is in queues that outlive the broker
 }
 
 // run is a run of PUBLISH packets that one read brought. They are authorised,

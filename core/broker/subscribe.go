@@ -53,7 +53,7 @@ func (c *conn) subscribe(p *packet.Subscribe) *ending {
 	if c.client.rights.Load() != rights {
 		c.client.narrow() // who changed the grants may not have seen these
 	}
-	c.w.send(&ack)
+	c.w.sendAfter(c.position(), &ack)
 	for i := range list {
 		if a := &list[i]; a.keep {
 			c.sendRetained(a)
@@ -237,6 +237,6 @@ func (c *conn) unsubscribe(p *packet.Unsubscribe) *ending {
 		}
 		ack.User = append(ack.User, v.User...)
 	}
-	c.w.send(&ack)
+	c.w.sendAfter(c.position(), &ack)
 	return end
 }

@@ -50,6 +50,7 @@ func (c *client) grant(filter string, byServer bool) {
 	} else {
 		filters = slices.DeleteFunc(slices.Clone(filters), func(f string) bool { return f == filter })
 	}
+	defer c.describe()
 	if len(filters) == 0 {
 		c.byServer.Store(nil)
 		return

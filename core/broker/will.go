@@ -46,6 +46,7 @@ func (c *client) denyWill() {
 	c.will = nil
 	c.mu.Unlock()
 	if w != nil {
+		c.describe()
 		c.b.dropped(c, w.Message, hook.CauseNotAuthorized)
 	}
 }

@@ -37,6 +37,7 @@ type writer struct {
 	last    bool          // the last answer is queued: no message after it
 	lastAt  int           // where in control the last answer begins
 	room    chan struct{} // not nil: closed when control was taken
+	held    held          // answers that wait for something to be written
 
 	goes sync.WaitGroup // the running goroutine
 
@@ -201,14 +202,16 @@ func (w *writer) renewDeadline() bool {
 func (w *writer) collect(buf []byte) []byte {
 	w.mu.Lock()
 	if w.failed {
-		w.control = nil
+		w.control, w.held = nil, held{}
 		w.releaseRoom()
 		w.mu.Unlock()
 		return buf
 	}
+	wait := w.release()
 	buf = w.takeAnswers(buf, len(w.control))
 	silent := w.last || !w.open
 	w.mu.Unlock()
+	w.await(wait)
 	if silent {
 		return buf
 	}

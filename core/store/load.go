@@ -169,8 +169,7 @@ func (l *loader) collect() error {
 
 // Load yields the sessions that were kept, in the order in which they were made,
 // once. A session that was not described, because the broker ended in the middle
-// of its first change, is none. Called before Run, and before anything is appended
-// to the log.
+// of its first change, is none. Called before anything is appended to the log.
 func (s *Store) Load(ctx context.Context) iter.Seq2[*session.State, error] {
 	return func(yield func(*session.State, error) bool) {
 		states := s.states
