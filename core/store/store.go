@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -143,10 +144,18 @@ func checkFormat(db *pebble.DB) error {
 	}
 }
 
-// corrupt reports whether an error means that what is on disk is no good.
+// corrupt reports whether an error means that what is on disk is no good. It is
+// not the files' fault if the system does not let us read or write them.
 func corrupt(err error) bool {
-	return err != nil && (errors.Is(err, errValue) || pebble.IsCorruptionError(err) ||
-		errors.Is(err, pebble.ErrNotFound) || errors.Is(err, os.ErrNotExist))
+	var system syscall.Errno
+	switch {
+	case err == nil, errors.Is(err, ErrFormat):
+		return false
+	case errors.As(err, &system):
+		return errors.Is(err, fs.ErrNotExist)
+	default:
+		return true
+	}
 }
 
 // Log returns the log whose changes are written.
