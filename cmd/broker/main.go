@@ -20,6 +20,8 @@ type command struct {
 	Serve        serveCmd        `cmd:"" help:"Run the broker."`
 	Plugin       pluginCmd       `cmd:"" help:"Look at the plugins of a running broker."`
 	Explain      explainCmd      `cmd:"" help:"Tell what would become of a publish or a subscribe of a connected client, and who decides."`
+	Pub          pubCmd          `cmd:"" help:"Publish messages, as an MQTT client."`
+	Sub          subCmd          `cmd:"" help:"Subscribe and print messages, as an MQTT client."`
 	Status       statusCmd       `cmd:"" help:"Tell how a running broker is."`
 	Client       clientCmd       `cmd:"" help:"Look at, watch and disconnect the clients of a running broker."`
 	Session      sessionCmd      `cmd:"" help:"Look at and change the sessions of a running broker."`
