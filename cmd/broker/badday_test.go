@@ -94,6 +94,7 @@ func TestDebuggingPage(t *testing.T) {
 	said["broker plugin shadow badday /tmp/next/badday --config next.yaml --count 1"] = shadow.out.String()
 	said["broker plugin info badday"] = s.does("plugin", "info", "badday")
 	said["broker explain --client me --topic day/code --qos 1 --ask"] = s.does("explain", "--client", "me", "--topic", "day/code", "--qos", "1", "--ask")
+	said["broker plugin dev my-auth --once"] = s.brokenBuild()
 	p.stop()
 	typo := newSite(t, "plugins:\n  badday: {required: true, config: {greting: hello}}\n", "badday")
 	_, said["broker serve --config gatehouse.yaml"] = typo.fails()
@@ -122,4 +123,20 @@ func TestDebuggingPage(t *testing.T) {
 			t.Logf("$ %s\n%s", k, v)
 		}
 	}
+}
+
+// brokenBuild makes a plugin that does not compile, and returns what its author is
+// told.
+func (s *site) brokenBuild() string {
+	s.t.Helper()
+	var out words
+	if run([]string{"plugin", "new", "my-auth", s.path("my-auth"), "--checkout", "../.."}, strings.NewReader(""), &out, &out) != 0 {
+		s.t.Fatal(&out)
+	}
+	s.write("my-auth/plugin.go", strings.Replace(string(s.read("my-auth/plugin.go")), "pluginapi.BadUserNameOrPassword", "pluginapi.NoSuchCode", 1))
+	dev := s.typeIn("", "plugin", "dev", s.path("my-auth"), "--once")
+	if dev.wait() != 1 {
+		s.t.Errorf("exit status %d", dev.exit)
+	}
+	return dev.err.String() + dev.out.String()
 }
