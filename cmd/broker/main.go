@@ -30,6 +30,7 @@ type command struct {
 	Ban          banCmd          `cmd:"" help:"Say who may not connect to a running broker."`
 	Shared       sharedCmd       `cmd:"" help:"Look at and change the data that plugins and scripts of a running broker share."`
 	Retained     retainedCmd     `cmd:"" help:"Do something with the retained messages of a running broker."`
+	Store        storeCmd        `cmd:"" help:"Do something with the store of sessions of a broker that does not run."`
 	Script       scriptCmd       `cmd:"" help:"Check, test and try out scripts of the plugin script."`
 	Cert         certCmd         `cmd:"" help:"Make certificates for development and small installations."`
 	Config       configCmd       `cmd:"" help:"Look at, check and reload the configuration, and help with the file."`

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +67,11 @@ func TestQueueSurvivesKill(t *testing.T) {
 			t.Logf("%d messages with durability %s: filled at %.0f/s, started in %v, drained at %.0f/s",
 				n, durability, float64(n)/filled.Seconds(), started, float64(n)/time.Since(began).Seconds())
 			p.stop()
+			var out, errs strings.Builder
+			run([]string{"store", "check", "--data-dir", s.path("data")}, nil, &out, &errs)
+			if !strings.Contains(out.String(), "is good: 1 sessions, 1 subscriptions, 0 messages") {
+				t.Errorf("store check: %s%s", &out, &errs)
+			}
 			p = s.start()
 			again, _ := brokertest.At(t, p.addr).TryConnect("sub", brokertest.Resume)
 			again.ExpectNothing()
