@@ -21,7 +21,7 @@ import (
 // configuration is the broker's: an interceptor that changes every message, a
 // store of retained messages, and queues that hold all of a run.
 const configuration = `
-durability: %s
+sessions: {durability: %s}
 limits: {queue_messages: 100000000, queue_bytes: 64GiB}
 plugins:
   authfile: {enabled: false}
