@@ -25,6 +25,7 @@ type config struct {
 	Sessions       sessionsConfig          `yaml:"sessions"`
 	SysInterval    *duration               `yaml:"sys_interval"`
 	Metrics        metricsConfig           `yaml:"metrics"`
+	Traces         tracesConfig            `yaml:"traces"`
 	Plugins        map[string]pluginConfig `yaml:"plugins"`
 }
 
@@ -158,6 +159,12 @@ type flappingConfig struct {
 type metricsConfig struct {
 	URL         string `yaml:"url"` // "": none
 	AllowRemote bool   `yaml:"allow_remote"`
+}
+
+// tracesConfig says where traces of publishes go.
+type tracesConfig struct {
+	Endpoint string   `yaml:"endpoint"` // "": nowhere
+	Sample   *float64 `yaml:"sample"`   // share of the publishes, 0 to 1
 }
 
 // mqttConfig is what the protocol leaves to the server.

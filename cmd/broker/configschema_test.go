@@ -37,7 +37,7 @@ var enumerated = map[string][]string{
 // places are where operations.md describes a struct's keys: a section, and what
 // stands before each key there.
 var places = map[string][2]string{
-	"config": {"Configuration", ""}, "metricsConfig": {"Configuration", "metrics."}, "logConfig": {"Configuration", "log."}, "listenerConfig": {"listeners", ""},
+	"config": {"Configuration", ""}, "metricsConfig": {"Configuration", "metrics."}, "tracesConfig": {"Configuration", "traces."}, "logConfig": {"Configuration", "log."}, "listenerConfig": {"listeners", ""},
 	"tlsConfig": {"listeners", "tls."}, "certificateConfig": {"listeners", "tls.certificates[]."},
 	"webSocketConfig": {"listeners", "websocket."}, "proxyProtocolConfig": {"listeners", "proxy_protocol."},
 	"listenerLimitsConfig": {"limits", ""}, "limitsConfig": {"limits", ""}, "mqttConfig": {"mqtt", ""}, "retainedConfig": {"retained", ""},

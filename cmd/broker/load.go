@@ -171,6 +171,9 @@ func (c *config) check() error {
 	if err := c.Metrics.check(); err != nil {
 		return err
 	}
+	if err := c.Traces.check(); err != nil {
+		return err
+	}
 	if err := c.Limits.check(); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ func (s *server) brokerOptions(c *config) broker.Options {
 	o := broker.Options{
 		Logger: s.log, Hooks: s.hooks, Retained: s.retained, Version: brokerVersion(), Limits: c.Limits.limits(),
 		Router:              s.router,
+		Tracer:              s.tracer(),
 		CheckPayloadFormat:  c.MQTT.CheckPayloadFormat,
 		ResponseInformation: c.MQTT.ResponseInformation,
 		Bans:                s.bans,

@@ -24,6 +24,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/store"
+	"github.com/gatehouse-mqtt/gatehouse/internal/tracing"
 )
 
 const (
@@ -115,6 +116,7 @@ type server struct {
 	log      *slog.Logger
 	level    *logLevel
 	audit    *auditLog
+	traces   *tracing.Tracer         // nil: none
 	load     func() (*config, error) // reads the configuration again
 	file     string                  // that it is read from; "" for none
 	out      interface{ Write([]byte) (int, error) }
@@ -178,6 +180,10 @@ func (s *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, watched.close()) }()
+	if err := s.openTraces(); err != nil {
+		return err
+	}
+	defer s.traces.Close()
 	bindings, err := s.startPlugins(ctx)
 	defer func() { err = errors.Join(err, s.stopPlugins()) }()
 	if err != nil {

@@ -34,6 +34,7 @@ type Broker struct {
 	router      *router.Router
 	force       atomic.Pointer[inForce]
 	version     string
+	tracer      Tracer // nil: nobody follows anything
 	shared      Shared
 	serverItems serverItems
 	bans        *ban.List
@@ -67,7 +68,7 @@ type Broker struct {
 func New(o Options) *Broker {
 	b := &Broker{
 		log: o.Logger, hooks: o.Hooks, retained: o.Retained, router: o.Router,
-		version:   o.Version,
+		version: o.Version, tracer: o.Tracer,
 		started:   time.Now(),
 		sys:       retain.New(retain.Options{}),
 		listeners: make(map[listener.Listener]struct{}),

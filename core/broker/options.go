@@ -34,6 +34,8 @@ type Options struct {
 	Durability session.Durability
 	// Bans is who may not connect; nil means a list without a file.
 	Bans *ban.List
+	// Tracer follows publishes; nil follows none and costs nothing.
+	Tracer Tracer
 	// Version is what $SYS/broker/version says.
 	Version string
 	Limits  Limits

@@ -91,16 +91,25 @@ func (r *run) flush(c *conn) *ending {
 	}
 	b := c.b
 	ctx := c.hold()
+	r.follow(c)
 	r.intercept(ctx, c, hook.BeforeAuthorization)
 	for i := range r.items {
 		c.client.authorize(&r.items[i].call)
 	}
 	r.intercept(ctx, c, hook.AfterAuthorization)
+	r.traces(func(it *inbound) { it.trace.Mark() })
 	r.retain(b)
+	r.traces(r.stored)
 	for i := range r.items {
 		it := &r.items[i]
 		if it.call.Verdict.Action == hook.Pass {
+			if it.trace != nil {
+				it.trace.Mark()
+			}
 			r.route(ctx, c, it)
+			if it.trace != nil {
+				it.trace.Routed(it.receivers)
+			}
 		} else if !it.duplicate {
 			b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
 		}
@@ -112,6 +121,7 @@ func (r *run) flush(c *conn) *ending {
 			break
 		}
 	}
+	r.endTraces()
 	clear(r.items)
 	r.items = r.items[:0]
 	c.release()

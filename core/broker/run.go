@@ -21,7 +21,8 @@ type inbound struct {
 	call      hook.Call
 	asked     *mqtt.Message // what interceptors were asked about
 	receivers int
-	kept      bool // it is in queues that outlive the broker
+	kept      bool  // it is in queues that outlive the broker
+	trace     Trace // nil: it is not followed
 }
 
 // run is a run of PUBLISH packets that one read brought. They are authorised,
@@ -30,6 +31,8 @@ type run struct {
 	items   []inbound
 	calls   []*hook.Call
 	targets []router.Target
+
+	followed bool // some of the items are
 }
 
 // runs are those that no connection needs: one holds its run while it handles
