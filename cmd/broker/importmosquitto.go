@@ -22,7 +22,12 @@ type importMosquittoCmd struct {
 
 // Run writes the files, and says what has no equivalent.
 func (cmd *importMosquittoCmd) Run(t *terminal) error {
-	res, err := mosquitto.Translate(cmd.File)
+	// The broker may be started in any folder.
+	users, err := filepath.Abs(filepath.Join(cmd.Out, "users.yaml"))
+	if err != nil {
+		return err
+	}
+	res, err := mosquitto.Translate(cmd.File, users)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -41,8 +42,12 @@ type guard struct {
 }
 
 // startGuard starts a guard. Without a shell there is none: it returns nil, and
-// says so.
+// says so. The first process of a container needs none: with it the kernel ends
+// all others.
 func startGuard(log *slog.Logger) *guard {
+	if os.Getpid() == 1 {
+		return nil
+	}
 	g := &guard{log: log, held: make(map[int]struct{})}
 	if err := g.start(); err != nil {
 		log.Warn("no guard for children of plugins: they may outlive a killed broker", slog.Any("error", err))

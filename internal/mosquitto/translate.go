@@ -14,8 +14,7 @@ import (
 
 // Translated is what became of a mosquitto.conf.
 type Translated struct {
-	// Config is the broker's configuration file. It names the users file
-	// "users.yaml", if there is one.
+	// Config is the broker's configuration file.
 	Config []byte
 	// Users is authfile's users file; nil if mosquitto lets everybody in and has
 	// no users.
@@ -24,14 +23,15 @@ type Translated struct {
 }
 
 // Translate reads a mosquitto.conf and the files that it names, relative ones
-// from the current folder as mosquitto does. An error means that a file can't be
-// read.
-func Translate(path string) (*Translated, error) {
+// from the current folder as mosquitto does. users is where the users file will
+// be, if there is one, for the configuration to name. An error means that a file
+// can't be read.
+func Translate(path, users string) (*Translated, error) {
 	list, err := readConf(path, 0)
 	if err != nil {
 		return nil, err
 	}
-	t := &translation{path: path, limits: make(map[string]any)}
+	t := &translation{path: path, usersPath: users, limits: make(map[string]any)}
 	for _, d := range list {
 		t.directive(d)
 	}
@@ -49,8 +49,9 @@ type security struct {
 
 // translation gathers what is found.
 type translation struct {
-	path  string
-	notes []Note
+	path      string
+	usersPath string
+	notes     []Note
 
 	perListener bool
 	security    security
@@ -228,7 +229,7 @@ func (t *translation) result() (*Translated, error) {
 	plugins := yaml.MapSlice{}
 	if users != nil {
 		plugins = append(plugins, yaml.MapItem{Key: "authfile", Value: yaml.MapSlice{
-			{Key: "config", Value: yaml.MapSlice{{Key: "file", Value: "users.yaml"}}},
+			{Key: "config", Value: yaml.MapSlice{{Key: "file", Value: t.usersPath}}},
 		}})
 	}
 	if t.persists {

@@ -29,7 +29,7 @@ func TestTranslate(t *testing.T) {
 	for _, conf := range sites {
 		dir := filepath.Dir(conf)
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			res, err := mosquitto.Translate(conf)
+			res, err := mosquitto.Translate(conf, "users.yaml")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -79,11 +79,11 @@ func TestTranslateErrors(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := mosquitto.Translate(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := mosquitto.Translate(path, "users.yaml"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	if _, err := mosquitto.Translate(filepath.Join(dir, "absent")); err == nil {
+	if _, err := mosquitto.Translate(filepath.Join(dir, "absent"), "users.yaml"); err == nil {
 		t.Error("a file that is not there")
 	}
 }
