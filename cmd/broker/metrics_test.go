@@ -140,7 +140,7 @@ func TestHealthCommand(t *testing.T) {
 			t.Errorf("%q: %q", args, got)
 		}
 	}
-	if got, want := s.does("health", "--json"), `{"ready":true,"checks":[{"name":"listeners","ready":true}]}`+"\n"; got != want {
+	if got, want := s.does("health", "--json"), `{"ready":true,"checks":[{"name":"listeners","ready":true},{"name":"broker","ready":true}]}`+"\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	p.stop()
