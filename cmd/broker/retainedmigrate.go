@@ -16,7 +16,10 @@ import (
 type retainedCmd struct {
 	List    retainedListCmd    `cmd:"" help:"List the retained messages."`
 	Get     retainedGetCmd     `cmd:"" help:"Show the retained message of a topic."`
+	Put     retainedPutCmd     `cmd:"" help:"Store a retained message without publishing it."`
 	Delete  retainedDeleteCmd  `cmd:"" help:"Delete retained messages."`
+	Export  retainedExportCmd  `cmd:"" help:"Write retained messages, one JSON object a line."`
+	Import  retainedImportCmd  `cmd:"" help:"Store retained messages that were exported."`
 	Migrate retainedMigrateCmd `cmd:"" help:"Move the retained messages to another store, while clients go on."`
 }
 
@@ -44,14 +47,18 @@ func (cmd *retainedMigrateCmd) Run(t *terminal) error {
 	}
 	defer func() { _ = stream.Close() }()
 	var last *adminv1.MigrateResponse
-	told := time.Now()
+	told, bar := time.Now(), newProgress(t)
+	defer bar.end()
 	for stream.Receive() {
 		last = stream.Msg()
-		if time.Since(told) >= tellEvery && last.GetRevision() == 0 {
+		if bar.out != nil {
+			bar.at(last.GetCopied(), last.GetTotal(), "messages")
+		} else if time.Since(told) >= tellEvery && last.GetRevision() == 0 {
 			told = time.Now()
 			fmt.Fprintf(t.err, "copied %d of %d\n", last.GetCopied(), last.GetTotal())
 		}
 	}
+	bar.end()
 	if err := stream.Err(); err != nil {
 		return fmt.Errorf("nothing was moved, %s is still in use: %w", cmd.Old, explain(err))
 	}
