@@ -87,7 +87,7 @@ func keysOf(structs map[string]*ast.StructType, name string) []string {
 		tag, _ := strconv.Unquote(f.Tag.Value)
 		key := reflect.StructTag(tag).Get("yaml")
 		switch key {
-		case "log", "metrics", "observer", "tls", "traces", "websocket", "proxy_protocol":
+		case "flapping", "log", "metrics", "observer", "tls", "traces", "websocket", "proxy_protocol":
 			of := f.Type
 			if star, ok := of.(*ast.StarExpr); ok {
 				of = star.X
