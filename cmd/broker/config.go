@@ -143,6 +143,7 @@ type limitsConfig struct {
 	InFlight               uint16         `yaml:"in_flight"`
 	QueueMessages          int            `yaml:"queue_messages"`
 	QueueBytes             size           `yaml:"queue_bytes"`
+	QueueBytesTotal        size           `yaml:"queue_bytes_total"`
 	QueueOverflow          string         `yaml:"queue_overflow"`
 	QueueQoS0Offline       bool           `yaml:"queue_qos0_offline"`
 }

@@ -80,6 +80,7 @@ func (l *limitsConfig) limits() broker.Limits {
 		InFlight:               l.InFlight,
 		QueueMessages:          l.QueueMessages,
 		QueueBytes:             int(l.QueueBytes),
+		QueueBytesTotal:        int(l.QueueBytesTotal),
 		QueueQoS0Offline:       l.QueueQoS0Offline,
 	}
 	if l.MaxQoS != nil {

@@ -46,6 +46,7 @@ type Broker struct {
 	authentications admission.Turnstile
 	comings         *admission.Repetition // of client identifiers
 	refusalLog      refusalLog
+	queued          admission.Budget // of what waits in all sessions
 
 	reconfigured chan struct{} // holds one: Run looks at what is in force
 	started      time.Time

@@ -89,6 +89,10 @@ func (c *client) mayReceive(m *mqtt.Message) bool {
 // enqueue puts one delivery into a session's queue and counts what became of
 // it and of others that had to go.
 func (b *Broker) enqueue(ctx context.Context, cl *client, d mqtt.Delivery, now time.Time) session.Outcome {
+	if b.noMemory(cl, &d) {
+		b.dropped(cl, d.Message, hook.CauseMemory)
+		return session.DroppedNew
+	}
 	outcome, drops := cl.sess.Enqueue(d, now)
 	switch outcome {
 	case session.Queued, session.DroppedOldest:

@@ -49,6 +49,7 @@ func (b *Broker) enforce(l *Limits) {
 	b.door.SetLimits(l.admission())
 	b.authentications.SetLimit(l.Authentications)
 	b.comings.SetLimit(admission.Repeats{Times: l.Flapping.Connects, Within: l.Flapping.Within})
+	b.queued.SetLimit(int64(l.QueueBytesTotal))
 	b.shared.setLimits(l.SharedKeys, l.SharedBytes)
 }
 

@@ -45,9 +45,11 @@ func (b *Broker) Restore(ctx context.Context) error {
 // restore makes the session of a state, and its subscriptions.
 func (b *Broker) restore(st *session.State) *client {
 	p := &st.Profile
+	lim := b.limits().session(b.limits().with(new(hook.Limits)), new(hook.Limits))
+	lim.Waiting = b.queued.Used()
 	c := &client{
 		b: b, id: p.ClientID, principal: p.Principal, mountpoint: p.Mountpoint, created: p.Created,
-		sess: session.Restore(st, b.limits().session(b.limits().with(new(hook.Limits)), new(hook.Limits)), b.changes),
+		sess: session.Restore(st, lim, b.changes),
 	}
 	c.expiry, c.since = p.Expiry, p.Since
 	if c.since.IsZero() {

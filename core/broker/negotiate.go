@@ -21,6 +21,7 @@ func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack 
 	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
 	lim := l.session(limits, v)
+	lim.Waiting = c.b.queued.Used()
 	c.promised = lim
 	ack.MaximumPacketSize = packetSize
 	ack.ReceiveMaximum = lim.ReceiveMaximum

@@ -156,6 +156,11 @@ type Limits struct {
 	// 16 MiB.
 	QueueMessages int
 	QueueBytes    int
+	// QueueBytesTotal bounds what waits in the queues of all sessions together,
+	// a message counted once for each session that it waits for: 4 GiB. Beyond
+	// it, QoS 0 is dropped that would have to wait; an eighth beyond it, what is
+	// for clients who are away; a quarter beyond it, all that would have to wait.
+	QueueBytesTotal int
 	// Overflow says what a full queue does.
 	Overflow session.Overflow
 	// QueueQoS0Offline queues QoS 0 messages for sessions without connection.
@@ -216,6 +221,7 @@ func (l Limits) withDefaults() Limits {
 	or(&l.InFlight, 1024)
 	or(&l.QueueMessages, 10_000)
 	or(&l.QueueBytes, 16<<20)
+	or(&l.QueueBytesTotal, 4<<30)
 	or(&l.ControlBytes, 256<<10)
 	or(&l.StoreTimeout, 5*time.Second)
 	or(&l.TakeoverTimeout, 10*time.Second)

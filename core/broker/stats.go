@@ -49,7 +49,7 @@ func Causes() []hook.Cause { return slices.Clone(causes[:]) }
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
 	hook.CauseHook, hook.CauseFailed, hook.CauseSession, hook.CauseRate, hook.CauseStore,
-	hook.CauseFormat, hook.CauseHops,
+	hook.CauseFormat, hook.CauseHops, hook.CauseMemory,
 }
 
 // connected counts a client that comes (1) or goes (-1).
@@ -113,6 +113,7 @@ type Stats struct {
 	Subscriptions       int // shared ones included
 	SharedSubscriptions int
 	ShareGroups         int
+	QueuedBytes         int // of the messages that wait for clients, in all queues together
 	Retained            int
 	RetainedBytes       int    // topics, payloads and properties
 	Accepted            uint64 // connections, whatever became of them
@@ -158,7 +159,7 @@ func (b *Broker) Stats() Stats {
 		PayloadIn: total.payloadIn, PayloadOut: total.payloadOut,
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(), PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
 		ExpiredSessions: s.expiredSessions.Load(), Drops: make(map[hook.Cause]uint64), Disconnects: make(map[string]uint64),
-		Refusals: make(map[RefusalCause]uint64), HeldBack: s.heldBack.Load(), Authenticating: b.authentications.Waiting(),
+		Refusals: make(map[RefusalCause]uint64), HeldBack: s.heldBack.Load(), QueuedBytes: int(b.queued.Used().Load()), Authenticating: b.authentications.Waiting(),
 	}
 	for i, c := range causes {
 		if n := s.drops[i].Load(); n > 0 {

@@ -81,6 +81,7 @@ type Cause string
 // The causes of drops; counters and events use the same words.
 const (
 	CauseQueueFull     Cause = "queue_full"
+	CauseMemory        Cause = "memory" // too much waits in all queues together
 	CauseExpired       Cause = "expired"
 	CauseOffline       Cause = "offline" // QoS 0 for a session without a connection
 	CauseTooLarge      Cause = "too_large"

@@ -96,7 +96,7 @@ func (s *Session) Attach(a Attachment) {
 // does nothing.
 func (s *Session) Detach() (dropped []mqtt.Delivery) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	if s.conn == nil {
 		return nil
 	}

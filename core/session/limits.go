@@ -1,6 +1,9 @@
 package session
 
-import "math"
+import (
+	"math"
+	"sync/atomic"
+)
 
 // The bounds that a zero field of [Limits] means.
 const (
@@ -23,6 +26,11 @@ const (
 
 // Limits bound what one session may hold. The zero value is usable.
 type Limits struct {
+	// Waiting counts the bytes that wait in the queues of all sessions that have
+	// it; nil: nobody counts. While a client is connected, what waits for it is
+	// counted in steps of 4 KiB.
+	Waiting *atomic.Int64
+
 	// QueueMessages and QueueBytes both bound the messages that wait to be
 	// sent; bytes are counted by mqtt.Message.Size. Messages in flight are
 	// not in the queue. Zero means the default.

@@ -43,6 +43,7 @@ func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mq
 	limit := len(dst) + most
 	dst, gone, stagedAt := s.next(dst, limit, now)
 	s.conn.asleep = !s.sendable()
+	s.count()
 	s.mu.Unlock()
 	if stagedAt != 0 {
 		s.kept.log.After(stagedAt, s.awake)

@@ -89,7 +89,7 @@ func (s *Session) expire(now time.Time) []Drop {
 // returns, or was refused.
 func (s *Session) Drain() []mqtt.Delivery {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	defer s.unlock()
 	s.ended = true
 	var rest []mqtt.Delivery
 	for _, d := range s.flight.drain() {

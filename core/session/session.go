@@ -17,6 +17,7 @@ type Session struct {
 	limits   Limits
 	version  mqtt.Version // of the connection, or of the last one
 	ended    bool         // Drain was called
+	counted  uint32       // what Limits.Waiting has of the queue
 	conn     *connection  // nil while the client is away
 	inbound  inbound
 	queue    queue
@@ -77,6 +78,7 @@ func (s *Session) unlock() {
 		c.asleep = false
 		wake = c.offered.Wake
 	}
+	s.count()
 	s.mu.Unlock()
 	if wake != nil {
 		wake()
