@@ -116,14 +116,14 @@ func TestConfigReloadRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", cmd, c.exit, &c.err)
 		}
 	}
-	s.write("gatehouse.yaml", "listeners: [{url: 'tcp://127.0.0.1:0'}]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\nlog: {level: debug}\nlimits: {connections: 5}\n")
-	if out := s.does("config", "check"); !strings.Contains(out, "at the next start: limits") {
+	s.write("gatehouse.yaml", "listeners: [{url: 'tcp://127.0.0.1:0'}]\nplugin_dir: plugins\ndata_dir: data\nrun_dir: run\nlog: {level: debug}\nsessions: {strict: true}\n")
+	if out := s.does("config", "check"); !strings.Contains(out, "at the next start: sessions") {
 		t.Error(out)
 	}
-	if out := s.does("config", "reload"); !strings.Contains(out, "at the next start: limits") {
+	if out := s.does("config", "reload"); !strings.Contains(out, "at the next start: sessions") {
 		t.Error(out)
 	}
-	if out := s.does("config", "show"); !strings.Contains(out, "level: debug") || strings.Contains(out, "connections: 5") {
+	if out := s.does("config", "show"); !strings.Contains(out, "level: debug") || strings.Contains(out, "strict: true") {
 		t.Error(out)
 	}
 	p.stop()

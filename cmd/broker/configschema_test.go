@@ -232,7 +232,7 @@ func TestConfigSchemaFits(t *testing.T) {
 	// What takes more than one key, or a URL, is beyond a schema.
 	beyond := []string{
 		"scheme", "two-names", "tls-without-certificate", "tls-on-tcp", "client-ca-missing", "proxy-network", "listener-mountpoint",
-		"admin-plain", "admin-port", "admin-token-of-socket", "admin-without-certificate",
+		"admin-plain", "admin-port", "admin-token-of-socket", "admin-without-certificate", "shadow",
 	}
 	bad, _ := filepath.Glob("testdata/bad/*.yaml")
 	for _, path := range bad {

@@ -55,8 +55,8 @@ func (cmd *pluginDebugCmd) Run(t *terminal) error {
 	ended := make(chan error, 1)
 	go func() { ended <- under.Wait() }()
 	if err := cmd.awaitAttached(ctx, ended, began); err != nil {
-		cancel()    // as Ctrl-C does, so that the plugin takes its attach.json away
-		_ = <-ended // it ends because it is told to
+		cancel() // as Ctrl-C does, so that the plugin takes its attach.json away
+		<-ended  //nolint:errcheck // it ends because it is told to
 		return err
 	}
 	fmt.Fprintf(t.out, "plugin %s runs under the debugger: dlv connect %s\nCtrl-C ends it, and the broker's own instance is back\n", cmd.Name, cmd.Listen)

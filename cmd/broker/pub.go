@@ -105,7 +105,7 @@ func (cmd *pubCmd) Run(t *terminal) error {
 // gone reports whether the connection is lost.
 func gone(c mqttClient) bool {
 	select {
-	case <-c.lost():
+	case <-c.lost(): //nolint:errcheck // that it is, is all
 		return true
 	default:
 		return false

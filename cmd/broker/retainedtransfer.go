@@ -190,7 +190,7 @@ func (cmd *retainedImportCmd) Run(t *terminal) error {
 	sc.Buffer(make([]byte, 0, 64<<10), maxImportLine)
 	part, size, read := new(adminv1.ImportRetainedRequest), 0, uint64(0)
 	var bad error
-	for line := 1; bad == nil && sc.Scan(); line++ {
+	for line := 1; sc.Scan(); line++ {
 		read += uint64(len(sc.Bytes())) + 1
 		if len(strings.TrimSpace(sc.Text())) == 0 {
 			continue

@@ -218,7 +218,7 @@ func TestPluginsComeAndGo(t *testing.T) {
 		}
 	}
 	var errs strings.Builder
-	if code := run([]string{"plugin", "reload", "stamper", "--run-dir", p.path("run")}, strings.NewReader(""), &strings.Builder{}, &errs); code != 1 ||
+	if code := run([]string{"plugin", "reload", "stamper", "--run-dir", p.path("run")}, strings.NewReader(""), &strings.Builder{}, &errs); code != exitNotFound ||
 		!strings.Contains(errs.String(), `there is no plugin "stamper"; there is: nothing`) {
 		t.Errorf("reload of what is gone: %d %s", code, errs.String())
 	}
