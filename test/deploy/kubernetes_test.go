@@ -36,7 +36,7 @@ func apply(t *testing.T, path string) *cluster {
 		t.Fatal(err)
 	}
 	c := new(cluster)
-	for _, doc := range bytes.Split(text, []byte("\n---\n")) {
+	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		var head struct{ APIVersion, Kind string }
 		if err := yaml.Unmarshal(doc, &head); err != nil {
 			t.Fatal(err)
