@@ -16,7 +16,7 @@ import (
 
 type explainCmd struct {
 	adminFlags
-	Client  string `required:"" help:"Client identifier of a connected client." placeholder:"ID"`
+	Client  string `required:"" help:"Client identifier of a connected client." placeholder:"ID" predictor:"client"`
 	Topic   string `required:"" help:"Topic, or filter to subscribe, as the client writes it."`
 	Action  string `help:"publish or subscribe." enum:"publish,subscribe" default:"publish"`
 	QoS     uint32 `name:"qos" help:"Quality of service, 0 to 2."`

@@ -40,6 +40,8 @@ type command struct {
 	Import       importCmd       `cmd:"" help:"Translate the configuration of another broker."`
 	Password     passwordCmd     `cmd:"" help:"Make a password hash for the users file of the plugin authfile."`
 	Version      versionCmd      `cmd:"" help:"Print the version."`
+	Completion   completionCmd   `cmd:"" help:"Print a script with which a shell completes this command."`
+	Complete     completeCmd     `cmd:"" hidden:"" help:"Print what a command line may become, for the scripts of completion."`
 	Man          manCmd          `cmd:"" hidden:"" help:"Print a manual page, for packages."`
 }
 

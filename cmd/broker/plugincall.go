@@ -27,7 +27,7 @@ const maxCalledBytes = 260 << 20
 
 type pluginCallCmd struct {
 	adminFlags
-	Name    string        `arg:"" help:"The plugin's name."`
+	Name    string        `arg:"" help:"The plugin's name." predictor:"plugin"`
 	Method  string        `arg:"" help:"Service/Method, in full or as much of it as is unique, such as Validate."`
 	Input   string        `arg:"" optional:"" help:"The request as JSON; @FILE reads it from a file, - from standard input. Several requests go to a streaming method." default:"{}"`
 	Timeout time.Duration `help:"How long to wait." default:"10s"`

@@ -19,7 +19,7 @@ const changeTimeout = 2 * time.Minute
 
 type pluginReloadCmd struct {
 	adminFlags
-	Name string `arg:"" help:"The plugin's name."`
+	Name string `arg:"" help:"The plugin's name." predictor:"plugin"`
 }
 
 // Run replaces a plugin and says by what.
@@ -39,7 +39,7 @@ func (cmd *pluginReloadCmd) Run(t *terminal) error {
 
 type pluginEnableCmd struct {
 	adminFlags
-	Name string `arg:"" help:"The plugin's name."`
+	Name string `arg:"" help:"The plugin's name." predictor:"plugin"`
 }
 
 // Run enables a plugin.
@@ -59,7 +59,7 @@ func (cmd *pluginEnableCmd) Run(t *terminal) error {
 
 type pluginDisableCmd struct {
 	adminFlags
-	Name string `arg:"" help:"The plugin's name."`
+	Name string `arg:"" help:"The plugin's name." predictor:"plugin"`
 }
 
 // Run disables a plugin.

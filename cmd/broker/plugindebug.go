@@ -20,7 +20,7 @@ import (
 
 type pluginDebugCmd struct {
 	adminFlags
-	Name   string `arg:"" help:"The plugin's name; it is a folder in the broker's plugin directory, written in Go with pluginapi."`
+	Name   string `arg:"" help:"The plugin's name; it is a folder in the broker's plugin directory, written in Go with pluginapi." predictor:"plugin"`
 	Listen string `help:"Where the debugger listens." default:"127.0.0.1:2345"`
 }
 

@@ -10,7 +10,7 @@ import (
 
 type pluginDescribeCmd struct {
 	adminFlags
-	Name   string `arg:"" help:"The plugin's name."`
+	Name   string `arg:"" help:"The plugin's name." predictor:"plugin"`
 	Method string `arg:"" optional:"" help:"A method: show what it takes and answers."`
 }
 

@@ -76,7 +76,7 @@ func printPluginPlaces(t *terminal, p *adminv1.Plugin) {
 
 type pluginInfoCmd struct {
 	adminFlags
-	Name string `arg:"" help:"The plugin's name."`
+	Name string `arg:"" help:"The plugin's name." predictor:"plugin"`
 }
 
 func (cmd *pluginInfoCmd) Run(t *terminal) error {

@@ -12,7 +12,7 @@ import (
 )
 
 type pluginLockCmd struct {
-	Names     []string `arg:"" optional:"" name:"name" help:"Plugins whose files are accepted; all, if none are named."`
+	Names     []string `arg:"" optional:"" name:"name" help:"Plugins whose files are accepted; all, if none are named." predictor:"plugin"`
 	Config    string   `help:"Configuration file." placeholder:"FILE"`
 	PluginDir string   `help:"Folder of plugins." placeholder:"DIR"`
 	File      string   `help:"Lock file (default: plugins.lock in the folder of plugins)." placeholder:"FILE"`

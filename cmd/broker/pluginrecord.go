@@ -13,7 +13,7 @@ import (
 type pluginRecordCmd struct {
 	adminFlags
 	callFlags
-	Name   string `arg:"" help:"The plugin's name."`
+	Name   string `arg:"" help:"The plugin's name." predictor:"plugin"`
 	File   string `arg:"" help:"File to write; it must not exist yet."`
 	Redact string `help:"What to leave out: secrets (passwords, authentication data, cookies), payloads (those too), or none." enum:"secrets,payloads,none" default:"secrets"`
 }

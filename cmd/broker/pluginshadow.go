@@ -23,7 +23,7 @@ import (
 
 type pluginShadowCmd struct {
 	adminFlags
-	Name   string        `arg:"" help:"The plugin's name."`
+	Name   string        `arg:"" help:"The plugin's name." predictor:"plugin"`
 	Path   string        `arg:"" optional:"" help:"Folder or program of the second version, or unix:///PATH of one that runs already. Without it, the shadow that there is is followed."`
 	Config string        `help:"File with the second version's own configuration, YAML or JSON (default: the plugin's)." placeholder:"FILE"`
 	For    time.Duration `help:"End the shadow after so long." placeholder:"TIME"`

@@ -76,7 +76,7 @@ func watch(client adminv1connect.DebugServiceClient, req *adminv1.WatchCallsRequ
 type pluginTraceCmd struct {
 	adminFlags
 	callFlags
-	Name string `arg:"" optional:"" help:"The plugin's name; all of them if it is left out."`
+	Name string `arg:"" optional:"" help:"The plugin's name; all of them if it is left out." predictor:"plugin"`
 }
 
 // Run prints calls as they are decided.

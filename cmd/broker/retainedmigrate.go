@@ -25,8 +25,8 @@ type retainedCmd struct {
 
 type retainedMigrateCmd struct {
 	adminFlags
-	Old     string `arg:"" help:"Plugin that keeps the retained messages now; memory if none does."`
-	New     string `arg:"" help:"Plugin that is to keep them. What it has is replaced. memory: none is to."`
+	Old     string `arg:"" help:"Plugin that keeps the retained messages now; memory if none does." predictor:"plugin"`
+	New     string `arg:"" help:"Plugin that is to keep them. What it has is replaced. memory: none is to." predictor:"plugin"`
 	Replace bool   `help:"Move also to a store that has newer changes, and drop them."`
 }
 
