@@ -122,7 +122,7 @@ var allAvoided = []avoided{
 // there no more, the generator need not avoid it any longer.
 func TestAvoided(t *testing.T) {
 	theirs := program.Mosquitto(t, mosquittoConfig)
-	ours := program.Gatehouse(t, program.Options{Config: "sys_interval: 0s\n"})
+	ours := program.Gatehouse(t, program.Options{Config: settings})
 	for _, a := range allAvoided {
 		t.Run(a.name, func(t *testing.T) {
 			e := &episode{t: t, late: make(late), met: make(map[string]int)}
