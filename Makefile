@@ -72,12 +72,13 @@ clean: ## Remove what was built; data stays
 test: ## Run the tests
 	$(GO) test ./...
 
-# Which tests "make race" leaves out.
-RACE_SKIP ?=
+# Which packages and tests "make race" takes.
+RACE_PACKAGES ?= ./...
+RACE_RUN      ?= .
 
 .PHONY: race
 race: ## Run the tests under the race detector
-	$(GO) test -race -timeout 30m -skip '$(RACE_SKIP)' ./...
+	$(GO) test -race -timeout 30m -run '$(RACE_RUN)' $(RACE_PACKAGES)
 
 .PHONY: cover
 cover: ## Run the tests and tell how much of the code they reach
