@@ -31,6 +31,10 @@ type Delivery struct {
 	// Screened says that grants and deliver hooks have let this delivery pass;
 	// one that was queued for an offline session is screened when it is sent.
 	Screened bool
+
+	// Watched says that somebody waits to be told what becomes of this very
+	// Message: it is not replaced by an equal one.
+	Watched bool
 }
 
 // Via is what is told, or has to be known, of the subscriptions by which a

@@ -1,6 +1,9 @@
 package mqtt
 
-import "time"
+import (
+	"bytes"
+	"time"
+)
 
 // UserProperty is one name and value pair. Order and repetition matter:
 // a receiver sees the pairs as the sender wrote them [MQTT-3.3.2-18].
@@ -19,8 +22,6 @@ type UserProperty struct {
 type Message struct {
 	Topic   string
 	Payload []byte
-	QoS     QoS
-	Retain  bool
 
 	// Properties is nil when the message carries none, which is the common
 	// case for MQTT 3 publishers.
@@ -29,6 +30,9 @@ type Message struct {
 	// Publisher is the client identifier of the publisher; "" for the
 	// broker itself and for plugins. No Local compares it.
 	Publisher string
+
+	QoS    QoS
+	Retain bool
 
 	// Origin says who made the message.
 	Origin Origin
@@ -102,6 +106,14 @@ func (m *Message) Clone() *Message {
 		p := *m.Properties
 		c.Properties = &p
 	}
+	return &c
+}
+
+// Kept returns a copy of m with a payload of its own, for one whose payload is
+// lent and that is to be kept.
+func (m *Message) Kept() *Message {
+	c := *m
+	c.Payload = bytes.Clone(m.Payload)
 	return &c
 }
 

@@ -46,6 +46,16 @@ func TestExpiry(t *testing.T) {
 }
 
 // A clone shares nothing that is replaced whole.
+func TestKept(t *testing.T) {
+	lent := []byte("on loan")
+	m := &mqtt.Message{Topic: "t", Payload: lent}
+	kept := m.Kept()
+	copy(lent, "another")
+	if kept.Topic != "t" || string(kept.Payload) != "on loan" || string(m.Payload) != "another" {
+		t.Errorf("kept %s %q, lent %q", kept.Topic, kept.Payload, m.Payload)
+	}
+}
+
 func TestClone(t *testing.T) {
 	m := &mqtt.Message{Topic: "t", Payload: []byte("p"), Properties: &mqtt.Properties{ContentType: "c"}}
 	c := m.Clone()

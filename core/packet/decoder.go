@@ -17,6 +17,7 @@ type Decoder struct {
 	need    int // the size of the packet whose first bytes are held; 0 unknown
 	limits  *Limits
 	topics  topicMemo
+	lending lending
 
 	fromServer bool // decode what a server sends, not a client
 	connected  bool // CONNECT was decoded, or need not come
@@ -64,6 +65,7 @@ func (d *Decoder) Next() (Packet, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	d.lending.out = false
 	held := d.buffer.bytes()
 	if len(held) == 0 {
 		return nil, nil
@@ -185,7 +187,12 @@ func (d *Decoder) body(c *cursor, t Type, flags byte) Packet {
 
 // Release gives the buffer back if it holds no bytes; the next Fill takes
 // another one. Call it before a Fill that may block for long.
-func (d *Decoder) Release() { d.buffer.release() }
+func (d *Decoder) Release() {
+	if d.lending.whole != nil {
+		d.lending = lending{on: d.lending.on} // it may be a part of the buffer
+	}
+	d.buffer.release()
+}
 
 // Buffered is the number of bytes that were read and not yet decoded.
 func (d *Decoder) Buffered() int { return d.buffer.w - d.buffer.r }

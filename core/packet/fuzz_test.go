@@ -67,6 +67,11 @@ func FuzzDecoder(f *testing.F) {
 		if !reflect.DeepEqual(wholeErr, partsErr) {
 			t.Fatalf("cut differently, the errors differ: whole %v, cut %v", wholeErr, partsErr)
 		}
+		d = fuzzDecoder(t, v, fromServer)
+		d.Lend(true)
+		if lent, lentErr := decodeAll(d, in); !reflect.DeepEqual(whole, lent) || !reflect.DeepEqual(wholeErr, lentErr) {
+			t.Fatalf("lent, the packets or errors differ (-owned +lent): %v, %v\n%s", wholeErr, lentErr, cmp.Diff(whole, lent))
+		}
 		var e *packet.Error
 		if wholeErr != nil && (!errors.As(wholeErr, &e) || !e.Code.Failed()) {
 			t.Fatalf("not an answer for the peer: %#v", wholeErr)

@@ -50,6 +50,12 @@ func (d *Decoder) publish(c *cursor, flags byte) *Publish {
 	if c.bad() {
 		return nil
 	}
+	if d.lends(c, raw, flags) {
+		if !known {
+			topic = d.topics.add(raw)
+		}
+		return d.lend(c, topic)
+	}
 	p := d.publishProperties(c)
 	if len(raw) == 0 && !p.HasAlias {
 		c.illegal("topic is empty") // [MQTT-4.7.3-1], and section 3.3.2.1

@@ -3,6 +3,7 @@ package packet_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 
@@ -61,7 +62,7 @@ func decodeFrom(d *packet.Decoder, r io.Reader) ([]packet.Packet, error) {
 			if p == nil {
 				break
 			}
-			all = append(all, p)
+			all = append(all, owned(d, p))
 		}
 		d.Release()
 		switch {
@@ -71,6 +72,22 @@ func decodeFrom(d *packet.Decoder, r io.Reader) ([]packet.Packet, error) {
 			return all, fillErr
 		}
 	}
+}
+
+// owned returns p, or a copy if d has lent it. A packet that was lent came as it
+// would be encoded.
+func owned(d *packet.Decoder, p packet.Packet) packet.Packet {
+	whole, lent := d.Lent()
+	if !lent {
+		return p
+	}
+	own := *p.(*packet.Publish)
+	own.Message.Payload = append([]byte(nil), own.Message.Payload...)
+	e := packet.Encoder{Version: d.Version()}
+	if b, err := e.Append(nil, &own); err != nil || !bytes.Equal(b, whole) {
+		panic(fmt.Sprintf("% x was lent, encoded it is % x, %v", whole, b, err))
+	}
+	return &own
 }
 
 // decodeOne decodes b, which must be exactly one packet.
