@@ -130,6 +130,29 @@ type Decision struct {
 	CacheFor time.Duration // 0: never; whole seconds
 	Items    map[string][]byte
 	AuthData []byte
+	Quota    *Quota // nil: this validator does not limit it
+	// Durability says when something that is promised to the client's session
+	// counts as kept. It takes the place of the listener's and the broker's.
+	Durability Durability
+}
+
+// Quota limits what a client uses by day and by month. The broker counts, and
+// keeps what it counted; the plugin is not asked again. A message has the size of
+// its topic and its payload. One that there is no room for is refused with
+// [QuotaExceeded] if the client publishes it, and dropped if it was to be
+// delivered.
+type Quota struct {
+	// Account is whose usage it is: clients that this plugin gives the same
+	// account share it. "" means the user name. It must not be a name that
+	// clients may choose freely.
+	Account string
+	// TimeZone is where days and months begin, a name of the IANA Time Zone
+	// database; "" means UTC, "Local" the zone of the broker.
+	TimeZone string
+	// Of is what counts, [Publish], [Receive] or both; 0 means both.
+	Of Action
+	// A nil limit is none, 0 is nothing at all.
+	BytesPerDay, BytesPerMonth, MessagesPerDay, MessagesPerMonth *uint64
 }
 
 // Allowed returns a decision that lets the client in, limited to grants if

@@ -26,6 +26,7 @@ func decisionToProto(d *Decision) (*pluginv1.Decision, error) {
 		Limits:             limitsToProto(&d.Limits),
 		Items:              d.Items,
 		AuthenticationData: d.AuthData,
+		Durability:         pluginv1.Durability(d.Durability),
 	}
 	switch d.Word {
 	case Abstain:
@@ -43,6 +44,9 @@ func decisionToProto(d *Decision) (*pluginv1.Decision, error) {
 	if err == nil && d.Grants != nil {
 		out.Grants, err = grantsToProto(d.Grants)
 	}
+	if err == nil && d.Quota != nil {
+		out.Quota, err = quotaToProto(d.Quota)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("illegal decision: %w", err)
 	}
@@ -56,6 +60,9 @@ func checkDecision(d *Decision) error {
 	}
 	if d.Word == Deny && d.Code != 0 && !d.Code.Failed() {
 		return fmt.Errorf("a denial with the reason code %v", d.Code)
+	}
+	if d.Durability > DurabilityNone {
+		return fmt.Errorf("durability %d does not exist", d.Durability)
 	}
 	if q := d.Limits.MaximumQoS; q != nil && *q > 2 {
 		return fmt.Errorf("a limit of QoS %d", *q)
@@ -122,6 +129,25 @@ func grantsToProto(grants []Grant) (*pluginv1.GrantList, error) {
 		}
 	}
 	return list, nil
+}
+
+func quotaToProto(q *Quota) (*pluginv1.Quota, error) {
+	if err := checkTexts("account of a quota", q.Account, "time zone of a quota", q.TimeZone); err != nil {
+		return nil, err
+	}
+	out := &pluginv1.Quota{
+		Account: q.Account, TimeZone: q.TimeZone, BytesPerDay: q.BytesPerDay, BytesPerMonth: q.BytesPerMonth,
+		MessagesPerDay: q.MessagesPerDay, MessagesPerMonth: q.MessagesPerMonth,
+	}
+	if q.Of&^(Publish|Receive) != 0 {
+		return nil, fmt.Errorf("quota of actions %#x: only publish and receive can have one", q.Of)
+	}
+	if q.Of == 0 {
+		return out, nil
+	}
+	var err error
+	out.Actions, err = actionsToProto(q.Of)
+	return out, err
 }
 
 // actionsToProto leaves all actions out, which means the same.

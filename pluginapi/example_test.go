@@ -200,3 +200,21 @@ func ExampleSplitShared() {
 	// workers jobs/# true
 	//   false
 }
+
+// What is promised to meters is on the disk before it is acknowledged, whatever
+// the broker does for others.
+func ExampleDurability() {
+	decide := func(c *pluginapi.Connect) *pluginapi.Decision {
+		d := pluginapi.Allowed()
+		if strings.HasPrefix(c.ClientID, "meter-") {
+			d.Durability = pluginapi.DurabilitySync
+		}
+		return d
+	}
+	for _, id := range []string{"meter-7", "lamp-3"} {
+		fmt.Printf("%s %q\n", id, decide(&pluginapi.Connect{ClientID: id}).Durability)
+	}
+	// Output:
+	// meter-7 "sync"
+	// lamp-3 ""
+}

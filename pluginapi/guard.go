@@ -68,9 +68,21 @@ func (c *core) recovered(where string, err *error) {
 	if r := recover(); r != nil {
 		c.log.Error("panic in the plugin",
 			slog.String("where", where), slog.String("panic", fmt.Sprint(r)), slog.String("stack", string(debug.Stack())))
-		*err = status.Errorf(codes.Internal, "panic in %s: %v", where, r)
+		*err = &panicError{where, r}
 	}
 }
+
+// panicError is what became of a call whose code panicked.
+type panicError struct {
+	where string
+	value any
+}
+
+// Error says where and why.
+func (e *panicError) Error() string { return fmt.Sprintf("panic in %s: %v", e.where, e.value) }
+
+// GRPCStatus makes it a status that the broker takes for a defect.
+func (e *panicError) GRPCStatus() *status.Status { return status.New(codes.Internal, e.Error()) }
 
 // toStatus makes a gRPC status of an author's error. A status stays what it is,
 // a context's end gets its code, anything else is Unknown with its text.

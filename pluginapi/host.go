@@ -19,7 +19,8 @@ import (
 var (
 	// ErrNoHost: there is no broker to call, as for a plugin in a test.
 	ErrNoHost = errors.New("there is no broker to call")
-	// ErrNotReady: the broker is starting, and does not take calls yet.
+	// ErrNotReady: the broker is starting, and does not take calls yet; or it can't
+	// write what it would have to keep, and says so. Later it may.
 	ErrNotReady = errors.New("the broker does not take calls now")
 	// ErrScope: the plugin's configuration does not permit the call.
 	ErrScope = errors.New("the scope is missing")

@@ -26,6 +26,7 @@ type SessionStatus struct {
 	Pending       int           // messages queued or in flight
 	Subscriptions []Subscription
 	Items         map[string][]byte
+	Durability    Durability // of one that outlives the broker, else DurabilityUnstated
 }
 
 // All yields the sessions in order of client identifier, by page as
@@ -61,6 +62,7 @@ func sessionStatusFromProto(p *pluginv1.SessionStatus) SessionStatus {
 		ClientID: p.GetClientId(), Username: p.GetUsername(), Mountpoint: p.GetMountpoint(), Connected: p.GetConnected(),
 		Created: timeFromNanos(p.GetCreatedUnixNanos()), Disconnected: timeFromNanos(p.GetDisconnectedUnixNanos()),
 		Expiry: time.Duration(p.GetExpirySeconds()) * time.Second, Pending: int(p.GetPendingMessages()), Items: p.GetItems(),
+		Durability: Durability(min(max(p.GetDurability(), 0), pluginv1.Durability_DURABILITY_NONE)),
 	}
 	if p.GetExpirySeconds() == math.MaxUint32 {
 		s.Expiry = -1

@@ -252,8 +252,8 @@ func TestBatchInterceptor(t *testing.T) {
 		{"fine", []string{"passed", "passed"}},
 		{"error", []string{"UNSPECIFIED the batch is lost", "UNSPECIFIED the batch is lost"}},
 		{"panic", []string{
-			"UNSPECIFIED rpc error: code = Internal desc = panic in intercept batch: the batch is burnt",
-			"UNSPECIFIED rpc error: code = Internal desc = panic in intercept batch: the batch is burnt",
+			"UNSPECIFIED panic in intercept batch: the batch is burnt",
+			"UNSPECIFIED panic in intercept batch: the batch is burnt",
 		}},
 		{"shuffle", []string{"passed", "DROP "}},
 	} {

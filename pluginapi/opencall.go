@@ -89,7 +89,7 @@ func (c *core) decideCall(o *openCall) {
 	if o.undecided = o.check(); o.undecided != nil {
 		return
 	}
-	defer c.recovered(interceptingAt[o.kind], &o.undecided)
+	defer c.recovered(interceptingAt(o.kind), &o.undecided)
 	switch o.kind {
 	case HookPublish:
 		o.decidePublish()
@@ -103,9 +103,17 @@ func (c *core) decideCall(o *openCall) {
 }
 
 // interceptingAt names where the author's code was when it panicked.
-var interceptingAt = map[Hook]string{
-	HookPublish: "intercept publish", HookDeliver: "intercept deliver",
-	HookSubscribe: "intercept subscribe", HookUnsubscribe: "intercept unsubscribe",
+func interceptingAt(kind Hook) string {
+	switch kind {
+	case HookPublish:
+		return "intercept publish"
+	case HookDeliver:
+		return "intercept deliver"
+	case HookSubscribe:
+		return "intercept subscribe"
+	default:
+		return "intercept unsubscribe"
+	}
 }
 
 // check finds what no hook can be asked about. A call of a kind that is not
@@ -309,5 +317,9 @@ func (o *openCall) change(m *Message, s *Subscription) (mc *pluginv1.MessageChan
 // undecided is the answer to a call that could not be decided, which is what a
 // verdict without an action means.
 func undecided(seq uint64, err error) *pluginv1.Verdict {
-	return &pluginv1.Verdict{Seq: seq, Reason: toValidUTF8(err.Error())}
+	v := &pluginv1.Verdict{Seq: seq, Reason: toValidUTF8(err.Error())}
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		v.ReasonCode = uint32(ImplementationSpecificError)
+	}
+	return v
 }

@@ -97,8 +97,10 @@ func (pr *process) config() *plugin.ServeConfig {
 }
 
 // newServer makes the server; opts are go-plugin's, TLS if the broker wants it.
-// go-plugin itself adds health and reflection.
+// go-plugin itself adds health and reflection. Without TLS, connections are read and
+// written as package socket does.
 func (pr *process) newServer(opts []grpc.ServerOption) *grpc.Server {
+	opts = append([]grpc.ServerOption{grpc.Creds(newSocketCredentials())}, opts...)
 	opts = append(opts, pr.core.serverOptions()...)
 	opts = append(opts,
 		grpc.ChainUnaryInterceptor(pr.unary),
@@ -163,9 +165,13 @@ func (pr *process) stopOn(ctx context.Context, terminate <-chan os.Signal) {
 	}
 }
 
+// parent is who started the process. It is asked for before anything else is done:
+// a broker that dies right after the handshake must not pass for one that lives.
+var parent = os.Getppid()
+
 // watchBroker stops the plugin when the broker is gone.
 func (pr *process) watchBroker(ctx context.Context) {
-	why := lifeline.Watch(ctx, os.Getenv(EnvLifeline), os.Getppid(), func(err error) {
+	why := lifeline.Watch(ctx, os.Getenv(EnvLifeline), parent, func(err error) {
 		pr.core.log.Warn("only the parent's process id is watched", slog.Any("err", err))
 	})
 	if why != "" {

@@ -90,6 +90,11 @@ func TestDecisionArrives(t *testing.T) {
 				{Filter: "x"},
 			},
 			ValidFor: time.Hour, CacheFor: time.Second, Items: map[string][]byte{"i": {0}}, AuthData: []byte{1},
+			Durability: pluginapi.DurabilityNone,
+			Quota: &pluginapi.Quota{
+				Account: "a", TimeZone: "Europe/Berlin", Of: pluginapi.Publish, BytesPerDay: new(uint64(0)),
+				BytesPerMonth: new(uint64(1)), MessagesPerDay: new(uint64(2)), MessagesPerMonth: new(uint64(3)),
+			},
 		},
 	}
 	for name, want := range cases {
@@ -128,6 +133,9 @@ func TestIllegalDecisions(t *testing.T) {
 	cases := map[string]*pluginapi.Decision{
 		"no decision":      nil,
 		"word 3":           {Word: 3},
+		"durability 4":     {Word: pluginapi.Allow, Durability: 4},
+		"only publish and": {Word: pluginapi.Allow, Quota: &pluginapi.Quota{Of: pluginapi.Subscribe}},
+		"account of a":     {Word: pluginapi.Allow, Quota: &pluginapi.Quota{Account: "\xff"}},
 		"reason code":      pluginapi.Denied(pluginapi.GrantedQoS1, ""),
 		"reason":           pluginapi.Denied(0, "\xff"),
 		"username":         allow(func(d *pluginapi.Decision) { d.Username = new("\xff") }),
@@ -276,5 +284,25 @@ func TestEnhancedAuthenticationEnds(t *testing.T) {
 	}
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("error %v, want Unimplemented", err)
+	}
+}
+
+func TestDurabilityTexts(t *testing.T) {
+	for d := range pluginapi.DurabilityNone + 2 {
+		text, err := d.MarshalText()
+		if d > pluginapi.DurabilityNone {
+			if err == nil || d.String() != "unknown" {
+				t.Errorf("%d is %q", d, text)
+			}
+			continue
+		}
+		back := pluginapi.Durability(9)
+		if err := back.UnmarshalText(text); err != nil || back != d || string(text) != d.String() {
+			t.Errorf("%d: %q, %d, %v", d, text, back, err)
+		}
+	}
+	d := pluginapi.DurabilitySync
+	if err := d.UnmarshalText([]byte("always")); err == nil || d != pluginapi.DurabilitySync {
+		t.Errorf("always: %v, %v", d, err)
 	}
 }

@@ -29,6 +29,18 @@ type field struct {
 // next reads the field that b begins with and returns what follows it. Fields
 // that are neither varints nor bytes have no value.
 func (f *field) next(b []byte) (rest []byte, err error) {
+	// Of nearly all fields, tag and number or length are a byte each.
+	if len(b) > 1 && b[0] >= 1<<3 && b[0] < 0x80 && b[1] < 0x80 {
+		number, wire, value := protowire.Number(b[0]>>3), protowire.Type(b[0]&7), b[2:]
+		switch n := int(b[1]); {
+		case wire == protowire.VarintType:
+			*f = field{number: number, wire: wire, v: uint64(b[1])}
+			return value, nil
+		case wire == protowire.BytesType && n <= len(value):
+			*f = field{number: number, wire: wire, data: value[:n]}
+			return value[n:], nil
+		}
+	}
 	number, wire, n := protowire.ConsumeTag(b)
 	if n < 0 || number > protowire.MaxValidNumber {
 		return nil, errMalformed

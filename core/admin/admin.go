@@ -71,7 +71,7 @@ func Handler(s *Server) http.Handler {
 	if s.Audit != nil {
 		interceptors = []connect.Interceptor{auditing{s.Audit}, refusing{}}
 	}
-	options := []connect.HandlerOption{connect.WithInterceptors(interceptors...), connect.WithReadMaxBytes(maxRequest)}
+	options := append(strict(), connect.WithInterceptors(interceptors...), connect.WithReadMaxBytes(maxRequest))
 	var names []string
 	add := func(name string) func(string, http.Handler) {
 		names = append(names, name)
@@ -90,6 +90,7 @@ func Handler(s *Server) http.Handler {
 	add(adminv1connect.ListenerServiceName)(adminv1connect.NewListenerServiceHandler(&listenerService{s.Listeners}, options...))
 	add(adminv1connect.ConfigServiceName)(adminv1connect.NewConfigServiceHandler(&configService{s.Config}, options...))
 	add(adminv1connect.BanServiceName)(adminv1connect.NewBanServiceHandler(&banService{b}, options...))
+	add(adminv1connect.QuotaServiceName)(adminv1connect.NewQuotaServiceHandler(&quotaService{b.Quotas()}, options...))
 	add(adminv1connect.EventServiceName)(adminv1connect.NewEventServiceHandler(&eventService{hooks: s.Hooks, closes: s.Closes}, options...))
 	add(adminv1connect.ShadowServiceName)(adminv1connect.NewShadowServiceHandler(&shadowService{s.Shadows}, options...))
 	add(adminv1connect.LogServiceName)(adminv1connect.NewLogServiceHandler(&logService{s.Log}, options...))

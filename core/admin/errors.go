@@ -32,6 +32,7 @@ var codes = []struct {
 	{ban.ErrFull, connect.CodeResourceExhausted},
 	{ban.ErrNotKept, connect.CodeUnavailable},
 	{broker.ErrQuota, connect.CodeResourceExhausted},
+	{broker.ErrUnwritten, connect.CodeUnavailable},
 }
 
 // refusal gives an error the code that it has for callers; nil stays nil, and an

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
@@ -160,6 +161,9 @@ func TestCalls(t *testing.T) {
 		{"BanService/RemoveBan", `{"kind":"address","value":"10.0.0.9/8"}`, `{}`, ""},
 		{"BanService/RemoveBan", `{"kind":"address","value":"10.0.0.9/8"}`, `not banned`, "not_found"},
 		{"BanService/AddBan", `{"kind":"client_id","value":"sensor"}`, `"ended":"1"`, ""},
+		{"QuotaService/ListQuotas", `{}`, `{}`, ""},
+		{"QuotaService/ListQuotas", `{"limit":1001}`, `at most`, "invalid_argument"},
+		{"QuotaService/ResetQuota", `{"account":"v/nobody"}`, `has used nothing`, "not_found"},
 		{"ListenerService/ListListeners", `{}`, `"name":"one"`, ""},
 		{"ConfigService/GetConfig", `{}`, `level: info`, ""},
 		{"ConfigService/CheckConfig", `{}`, `"needsRestart":["limits"]`, ""},
@@ -337,5 +341,40 @@ func TestBadBodies(t *testing.T) {
 		if _, code := a.json("ClientService/ListClients", body); code != "invalid_argument" && code != "resource_exhausted" {
 			t.Errorf("%.10q: %s", body, code)
 		}
+	}
+}
+
+// JSON that says what nobody understands is refused by name, everywhere in it;
+// programs that speak protobuf may know more than the broker.
+func TestUnknownFields(t *testing.T) {
+	_, h := shown(t)
+	a := ask(t, h)
+	for _, tt := range []struct{ method, body, want string }{
+		{"ClientService/ListClients", `{"usrname":"alice"}`, `ListClientsRequest: (line 1:2): unknown field "usrname"`},
+		{"ClientService/ListClients", `{"username":"alice","username":"bob"}`, `duplicate field`},
+		{"PublishService/Publish", "{\"message\":{\"topic\":\"a\",\n\"texts\":\"x\"}}", `PublishRequest: (line 2:1): unknown field "texts"`},
+		{"SubscriptionService/AddSubscriptions", `{"clientId":"a","subscriptions":[{"fliter":"x"}]}`, `unknown field "fliter"`},
+		{"AdminService/GetStatus", ` `, `write {}`},
+		{"AdminService/GetStatus", `{"a":{"b":[1,2]}}`, `unknown field "a"`},
+	} {
+		if said, code := a.json(tt.method, tt.body); code != "invalid_argument" || !strings.Contains(said, tt.want) {
+			t.Errorf("%s %s: %s %s", tt.method, tt.body, code, said)
+		}
+	}
+	for _, contentType := range []string{"application/json; charset=utf-8", "application/json;charset=UTF-8"} {
+		res, err := a.hc.Post(a.url+"/gatehouse.admin.v1.ClientService/ListClients", contentType, strings.NewReader(`{"usrname":"alice"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusBadRequest || !strings.Contains(string(text), "usrname") {
+			t.Errorf("%s: %s %s", contentType, res.Status, text)
+		}
+	}
+	later := new(adminv1.ListClientsRequest)
+	later.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1))
+	if _, err := adminv1connect.NewClientServiceClient(a.hc, a.url, connect.WithGRPC()).ListClients(t.Context(), later); err != nil {
+		t.Errorf("a field of a later version over gRPC: %v", err)
 	}
 }

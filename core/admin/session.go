@@ -66,6 +66,7 @@ func sessionProto(x *broker.SessionStatus) *adminv1.Session {
 		ClientId: x.ClientID, Username: x.Username, Mountpoint: x.Mountpoint, Connected: x.Connected,
 		CreatedUnixNanos: unixNanos(x.Created), DisconnectedUnixNanos: unixNanos(x.Disconnected),
 		ExpirySeconds: int64(x.Expiry / time.Second), Pending: count(x.Pending), SubscriptionCount: count(len(x.Subscriptions)),
+		Durability: x.Durability.String(),
 	}
 	if x.Expiry < 0 {
 		p.ExpirySeconds = -1

@@ -26,6 +26,12 @@ func (b *Budget) Used() *atomic.Int64 { return &b.used }
 // SetLimit replaces the limit; 0 is none.
 func (b *Budget) SetLimit(n int64) { b.limit.Store(n) }
 
+// Exceeded reports whether all of the budget is used. It costs next to nothing.
+func (b *Budget) Exceeded() bool {
+	limit := b.limit.Load()
+	return limit > 0 && b.used.Load() >= limit
+}
+
 // Pressure returns how far the budget is used up. It costs next to nothing.
 func (b *Budget) Pressure() Pressure {
 	limit := b.limit.Load()

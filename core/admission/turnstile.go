@@ -67,6 +67,13 @@ func (t *Turnstile) Waiting() int {
 	return t.waiting.Len()
 }
 
+// Inside returns how many have a turn.
+func (t *Turnstile) Inside() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.inside
+}
+
 func (t *Turnstile) free() bool { return t.limit <= 0 || t.inside < t.limit }
 
 // admit gives turns to who waits. The caller holds mu.

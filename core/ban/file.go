@@ -7,9 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"runtime"
 	"slices"
+
+	"github.com/gatehouse-mqtt/gatehouse/internal/wholefile"
 )
 
 // fileVersion is that of the file's form.
@@ -55,39 +55,10 @@ func (l *List) write() error {
 	f := file{Version: fileVersion, Bans: slices.DeleteFunc(l.List(), func(b Ban) bool { return b.Transient })}
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err == nil {
-		err = replace(l.path, append(text, '\n'))
+		err = wholefile.Replace(l.path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNotKept, err)
 	}
 	return nil
-}
-
-// replace writes a file anew, so that whatever happens the old text or the new
-// one is there.
-func replace(path string, text []byte) error {
-	fresh := path + ".new"
-	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(fresh))
-	}
-	if err := os.Rename(fresh, path); err != nil {
-		return err
-	}
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }

@@ -56,6 +56,9 @@ func (c *conn) receipt(d mqtt.Delivery, complete bool, code mqtt.ReasonCode) {
 		return
 	}
 	c.client.receipts.acknowledged(d.Message, code)
+	if t := c.b.force.Load().tracer; t != nil {
+		t.Acknowledged(d.Message, c.client.id, code)
+	}
 	if c.b.hooks.Observes(hook.Acknowledged) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Acknowledged, Message: d.Message, Code: code})
 	}

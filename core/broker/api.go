@@ -19,6 +19,9 @@ var (
 	ErrInvalid = errors.New("not valid")
 	// ErrQuota: it would exceed a bound of the broker's.
 	ErrQuota = errors.New("quota exceeded")
+	// ErrUnwritten: what has to be kept can't be written at present, or was not
+	// written in time.
+	ErrUnwritten = errors.New("what has to be kept can't be written")
 )
 
 // Clients is the part of the server API that is about connections.
@@ -120,13 +123,10 @@ func (c *client) status() (ClientStatus, bool) {
 	}
 	n := nc.counts.read()
 	s := ClientStatus{
-		Client: c.info.Load(), Connected: nc.since, LastReceived: time.Unix(0, nc.lastPacket.Load()),
+		Client: c.info.Load(), Connected: nc.since, LastReceived: nc.since.Add(time.Duration(nc.heard.Load())),
 		PacketsReceived: n.packetsIn, PacketsSent: n.packetsOut,
 		MessagesReceived: n.messagesIn, MessagesSent: n.messagesOut,
 		BytesReceived: n.bytesIn, BytesSent: n.bytesOut,
-	}
-	if nc.lastPacket.Load() == 0 {
-		s.LastReceived = nc.since
 	}
 	return s, true
 }

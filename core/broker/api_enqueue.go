@@ -29,14 +29,16 @@ type Enqueued struct {
 // and publish hooks; deliver hooks have their say, unless a hook calls with the
 // context that it got: then it is that hook who decides. Topic is the broker's
 // own, mountpoint included; other fields are as for [Broker.Publish]. It does
-// not wait until the message is sent. The error is ErrUnknownClient, wraps
-// ErrInvalid, or is a *Refusal for a message with too many hops.
+// not wait until the message is sent, but until it is written if the session is
+// kept. The error is ErrUnknownClient, wraps ErrInvalid, or ErrUnwritten if that is
+// not possible, or is a *Refusal for a message with too many hops.
 func (a Sessions) Enqueue(ctx context.Context, id string, m *mqtt.Message) (Enqueued, error) {
-	cl, x, err := a.enqueue(ctx, id, m)
+	cl, x, err := a.enqueue(ctx, id, m, false)
 	if err != nil {
 		return Enqueued{}, err
 	}
-	return cl.receipts.forget(x), nil
+	err = a.written(ctx, cl, m)
+	return cl.receipts.forget(x), err
 }
 
 // Deliver is Enqueue, but waits until the receiver has acknowledged the message
@@ -44,9 +46,12 @@ func (a Sessions) Enqueue(ctx context.Context, id string, m *mqtt.Message) (Enqu
 // the error is ctx's and the message stays what it is. A hook about the receiver
 // itself must not call it: the broker hears nothing of the receiver meanwhile.
 func (a Sessions) Deliver(ctx context.Context, id string, m *mqtt.Message) (Enqueued, error) {
-	cl, x, err := a.enqueue(ctx, id, m)
+	cl, x, err := a.enqueue(ctx, id, m, true)
 	if err != nil {
 		return Enqueued{}, err
+	}
+	if err := a.written(ctx, cl, m); err != nil {
+		return cl.receipts.forget(x), err
 	}
 	select {
 	case <-x.done:
@@ -56,8 +61,18 @@ func (a Sessions) Deliver(ctx context.Context, id string, m *mqtt.Message) (Enqu
 	return cl.receipts.forget(x), err
 }
 
-// enqueue does the work of both; the caller has to forget the receipt.
-func (a Sessions) enqueue(ctx context.Context, id string, m *mqtt.Message) (*client, *receipt, error) {
+// written waits until a message that was queued is written, if its receiver's
+// session is kept. The error is that of waitWritten.
+func (a Sessions) written(ctx context.Context, cl *client, m *mqtt.Message) error {
+	if m.QoS == mqtt.AtMostOnce || !cl.sess.Kept() {
+		return nil
+	}
+	return a.b.waitWritten(ctx, cl.sess.Position())
+}
+
+// enqueue does the work of both; the caller has to forget the receipt, which he
+// waits for if it is watched.
+func (a Sessions) enqueue(ctx context.Context, id string, m *mqtt.Message, watched bool) (*client, *receipt, error) {
 	c, err := a.b.made(ctx, m)
 	if err != nil {
 		return nil, nil, err
@@ -66,7 +81,10 @@ func (a Sessions) enqueue(ctx context.Context, id string, m *mqtt.Message) (*cli
 	if cl == nil {
 		return nil, nil, ErrUnknownClient
 	}
-	d := mqtt.Delivery{Message: c, QoS: min(c.QoS, a.b.limits().MaxQoS), Direct: true}
+	if c.QoS > mqtt.AtMostOnce && cl.sess.Kept() && a.b.Ready() != nil {
+		return nil, nil, ErrUnwritten
+	}
+	d := mqtt.Delivery{Message: c, QoS: min(c.QoS, a.b.limits().MaxQoS), Direct: true, Watched: watched}
 	if hook.InHandOf(ctx).IsOpen() {
 		d.Screened = true
 	} else if cl.Online() && a.b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {

@@ -39,6 +39,8 @@ type Published struct {
 	// Later says that the message waits until the one in hand is acknowledged:
 	// nobody knows its receivers yet, or whether an interceptor refuses it.
 	Later bool
+
+	position uint64 // to be written before anybody relies on it; 0 for nothing
 }
 
 // Publish takes a message through the interceptors, the retained store and to
@@ -53,9 +55,34 @@ type Published struct {
 // [hook.MaxHops] hooks to be made is refused. Other callers wait until the
 // message is queued for its receivers.
 //
-// The error wraps ErrInvalid, ErrQuota if too many messages wait, or is a
-// *Refusal.
+// A message of QoS 1 or 2 for sessions that are kept is written when Publish
+// returns, as one of a client is when that is acknowledged.
+//
+// The error wraps ErrInvalid, ErrQuota if too many messages wait, ErrUnwritten if
+// what has to be kept of it can't be written, or is a *Refusal or ctx's.
 func (b *Broker) Publish(ctx context.Context, m *mqtt.Message) (Published, error) {
+	out, err := b.PublishAhead(ctx, m)
+	if err != nil {
+		return Published{}, err
+	}
+	err = b.waitWritten(ctx, out.position)
+	out.position = 0
+	return out, err
+}
+
+// Written waits until messages of PublishAhead are written. The error is as that of
+// Publish.
+func (b *Broker) Written(ctx context.Context, list ...Published) error {
+	var last uint64
+	for _, p := range list {
+		last = max(last, p.position)
+	}
+	return b.waitWritten(ctx, last)
+}
+
+// PublishAhead is Publish for many messages one after the other: it does not wait
+// until the message is written, which is for [Broker.Written] to do.
+func (b *Broker) PublishAhead(ctx context.Context, m *mqtt.Message) (Published, error) {
 	c, err := b.made(ctx, m)
 	if err != nil {
 		return Published{}, err
@@ -67,13 +94,29 @@ func (b *Broker) Publish(ctx context.Context, m *mqtt.Message) (Published, error
 		b.dropped(nil, c, hook.CauseQueueFull)
 		return Published{}, fmt.Errorf("%w: %d messages wait for the one in hand already", ErrQuota, hook.MaxLater)
 	}
-	n, v := b.publishInternal(nil, c)
-	switch v.Action {
-	case hook.Refuse, hook.Disconnect:
+	n, position, v := b.publishInternal(nil, c)
+	switch {
+	case v.Failed && (v.By == sessionStore || v.By == byRetainedStore):
+		return Published{}, fmt.Errorf("%w: %s: %s", ErrUnwritten, v.By, v.Reason)
+	case v.Action == hook.Refuse, v.Action == hook.Disconnect:
 		return Published{}, &Refusal{Code: v.Code, Reason: v.Reason, By: v.By}
-	default:
-		return Published{Receivers: n}, nil
 	}
+	return Published{Receivers: n, position: position}, nil
+}
+
+// waitWritten waits until a position of the log is written; 0 for nothing. The
+// error wraps ErrUnwritten if that takes too long, or is ctx's.
+func (b *Broker) waitWritten(ctx context.Context, position uint64) error {
+	if position == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, b.limits().StoreTimeout)
+	defer cancel()
+	err := b.changes.Wait(bounded, position)
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%w in time; it is in the queues of its receivers, and written when that is possible", ErrUnwritten)
+	}
+	return err
 }
 
 // made checks a message that a caller of the API made and returns it as the

@@ -88,7 +88,7 @@ func (a Retained) Get(name string) (*mqtt.Message, bool) {
 
 // Put stores a retained message without publishing it; an empty payload removes
 // what its topic has. It returns when the store has it, with its revision.
-// Interceptors are not asked. The error wraps ErrInvalid or ErrQuota, or is a
+// Interceptors are not asked. The error wraps ErrInvalid, ErrQuota or ErrUnwritten, or is a
 // *Refusal as Publish returns it, the store's, or ctx's.
 func (a Retained) Put(ctx context.Context, m *mqtt.Message) (revision uint64, err error) {
 	if revision, err = a.set(ctx, m); err != nil {
@@ -104,7 +104,7 @@ func (a Retained) set(ctx context.Context, m *mqtt.Message) (revision uint64, er
 		return 0, err
 	}
 	c.Retain = true
-	revision, err = a.b.setRetained(c)
+	revision, _, err = a.b.setRetained(c, a.b.force.Load().durability, true)
 	if errors.Is(err, retain.ErrQuota) {
 		return 0, fmt.Errorf("%w: %w", ErrQuota, err)
 	}
@@ -154,8 +154,16 @@ func (a Retained) Delete(ctx context.Context, filter string) (deleted int, err e
 			return true
 		})
 	}
+	if a.b.retained.Ready() != nil {
+		return 0, ErrUnwritten
+	}
 	var last uint64
-	for _, name := range names {
+	for i, name := range names {
+		if i%importAhead == 0 {
+			if err := a.b.retained.Wait(ctx, last); err != nil {
+				return deleted, err
+			}
+		}
 		revision, existed, err := a.b.retained.Delete(name)
 		if err != nil {
 			return deleted, err
@@ -185,6 +193,9 @@ func (a Retained) cleared(ctx context.Context, name string) {
 // It returns when the store has followed. Observers are told once, without a
 // message. The error is the store's, or ctx's.
 func (a Retained) Clear(ctx context.Context) (deleted int, err error) {
+	if a.b.retained.Ready() != nil {
+		return 0, ErrUnwritten
+	}
 	deleted = a.b.retained.Len()
 	revision, err := a.b.retained.Clear()
 	if err != nil {

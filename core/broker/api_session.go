@@ -28,6 +28,7 @@ type SessionStatus struct {
 	Pending       int           // messages queued or in flight
 	Subscriptions []mqtt.Subscription
 	Items         map[string][]byte // must not be changed
+	Durability    hook.Durability   // unstated for one that the store does not keep
 }
 
 // List returns up to limit sessions (at least 1) whose client identifier is
@@ -86,21 +87,26 @@ func (a Sessions) deleteSoon(id string) error {
 	if cl == nil {
 		return ErrUnknownClient
 	}
-	cl.mu.Lock()
-	c := cl.conn
-	cl.expiry = 0
-	if c == nil {
-		if cl.timer != nil {
-			cl.timer.Stop()
-		}
-		cl.timer = time.AfterFunc(0, cl.timeUp)
-	}
-	cl.mu.Unlock()
-	cl.describe()
-	if c != nil {
-		c.end(deleted)
-	}
+	cl.endSoon(deleted)
 	return nil
+}
+
+// endSoon ends the session, and with e its connection.
+func (c *client) endSoon(e ending) {
+	c.mu.Lock()
+	conn := c.conn
+	c.expiry = 0
+	if conn == nil {
+		if c.timer != nil {
+			c.timer.Stop()
+		}
+		c.timer = time.AfterFunc(0, c.timeUp)
+	}
+	c.mu.Unlock()
+	c.describe()
+	if conn != nil {
+		conn.end(e)
+	}
 }
 
 // ClearQueue drops what is queued for a session, what is in flight apart, and
@@ -110,11 +116,12 @@ func (a Sessions) ClearQueue(id string) (dropped int, err error) {
 	if cl == nil {
 		return 0, ErrUnknownClient
 	}
-	all := cl.sess.Clear()
+	all, more := cl.sess.Clear()
 	for _, d := range all {
 		a.b.dropped(cl, d.Message, hook.CauseSession)
 	}
-	return len(all), nil
+	a.b.stats.dropped(hook.CauseSession, max(0, more))
+	return len(all) + more, nil
 }
 
 func (c *client) session() SessionStatus {
@@ -124,6 +131,9 @@ func (c *client) session() SessionStatus {
 	}
 	if info := c.info.Load(); info != nil {
 		s.Items = info.Items
+	}
+	if c.sess.Kept() {
+		s.Durability = hook.DurabilitySync + hook.Durability(c.durability())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

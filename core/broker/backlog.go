@@ -9,6 +9,7 @@ type Backlog struct {
 	Messages int // that wait to be sent
 	Bytes    int // of those
 	InFlight int // sent, with QoS 1 or 2, and not acknowledged to the end
+	Kept     int // sessions that outlive the broker
 	// Sessions counts the sessions for which at least so many messages wait as
 	// [BacklogBounds] has at the same place.
 	Sessions [len(BacklogBounds)]int
@@ -23,6 +24,9 @@ func (b *Broker) Backlog() Backlog {
 		out.Messages += n
 		out.Bytes += size
 		out.InFlight += c.sess.InFlight()
+		if c.sess.Kept() {
+			out.Kept++
+		}
 		for i, bound := range BacklogBounds {
 			if n < bound {
 				break

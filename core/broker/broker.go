@@ -15,6 +15,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/quota"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -34,19 +35,19 @@ type Broker struct {
 	router      *router.Router
 	force       atomic.Pointer[inForce]
 	version     string
-	tracer      Tracer // nil: nobody follows anything
 	shared      Shared
 	serverItems serverItems
 	bans        *ban.List
+	quotas      *quota.Ledger
 	kept        SessionStore // nil: sessions end with the broker
 	changes     *session.Log // of kept; nil without
-	durability  session.Durability
 
 	door            *admission.Door
 	authentications admission.Turnstile
 	comings         *admission.Repetition // of client identifiers
 	refusalLog      refusalLog
-	queued          admission.Budget // of what waits in all sessions
+	queued          admission.Budget // of what waits in all sessions, in memory
+	spilled         admission.Budget // of what waits only on disk
 
 	reconfigured chan struct{} // holds one: Run looks at what is in force
 	started      time.Time
@@ -69,7 +70,7 @@ type Broker struct {
 func New(o Options) *Broker {
 	b := &Broker{
 		log: o.Logger, hooks: o.Hooks, retained: o.Retained, router: o.Router,
-		version: o.Version, tracer: o.Tracer,
+		version:   o.Version,
 		started:   time.Now(),
 		sys:       retain.New(retain.Options{}),
 		listeners: make(map[listener.Listener]struct{}),
@@ -79,7 +80,7 @@ func New(o Options) *Broker {
 		door: admission.NewDoor(admission.Limits{}), comings: admission.NewRepetition(admission.Repeats{}),
 		reconfigured: make(chan struct{}, 1),
 	}
-	if b.kept, b.durability = o.Sessions, o.Durability; b.kept != nil {
+	if b.kept = o.Sessions; b.kept != nil {
 		b.changes = b.kept.Log()
 	}
 	if b.log == nil {
@@ -97,7 +98,11 @@ func New(o Options) *Broker {
 	if b.bans = o.Bans; b.bans == nil {
 		b.bans = new(ban.List)
 	}
+	if b.quotas = o.Quotas; b.quotas == nil {
+		b.quotas, _ = quota.Open(quota.Options{Logger: o.Logger}) // without a file nothing fails
+	}
 	f := newInForce(&o)
+	f.limits.Kept.Memory, f.limits.Kept.Disk = &b.queued, &b.spilled
 	b.force.Store(f)
 	b.enforce(&f.limits)
 	b.clients.init()
@@ -256,8 +261,13 @@ func (b *Broker) ShutdownWith(ctx context.Context, f Farewell) error {
 // expireQueued drops expired messages that wait for clients who are away.
 func (b *Broker) expireQueued(now time.Time) {
 	for _, c := range b.clients.offline() {
-		for _, d := range c.sess.Expire(now) {
-			b.dropped(c, d.Delivery.Message, hook.CauseExpired)
-		}
+		b.expired(c, c.sess.Expire(now))
+	}
+}
+
+// expired counts messages that were dropped because their time was up.
+func (b *Broker) expired(c *client, list []session.Drop) {
+	for i := range list {
+		b.dropped(c, list[i].Delivery.Message, hook.CauseExpired)
 	}
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,11 @@ type client struct {
 
 	receipts receipts
 
+	overflows atomic.Bool // its queue has no room: it ends
+	// recheck says that the queue may have something on disk that the grants do
+	// not cover any more.
+	recheck atomic.Bool
+
 	// changing is held over every change of the subscriptions, so that the
 	// session and the router's table agree. Neither calls anybody.
 	changing sync.Mutex
@@ -37,6 +43,10 @@ type client struct {
 	// info and rights are those of the last connection; nil before the first.
 	info   atomic.Pointer[hook.Client]
 	rights atomic.Pointer[hook.Rights]
+	// promised is a session.Durability, what was decided for the last connection.
+	promised atomic.Uint32
+	// allowed is what the client may use by day and by month; nil for no limit.
+	allowed atomic.Pointer[allowance]
 
 	describing sync.Mutex // held over describe, so that what is newer comes later
 
@@ -228,17 +238,25 @@ func (c *client) endSession(expired bool) {
 			}
 		}
 	})
-	if drained := c.sess.Drain(); len(drained) > 0 {
+	err := c.sess.Drain(func(drained []mqtt.Delivery) {
 		c.b.inHand(0, func(ctx context.Context) { c.reroute(ctx, drained) })
+	})
+	if err != nil {
+		c.b.log.Error("what share groups had chosen a session for is lost with it", slog.String("client", c.id), slog.Any("error", err))
 	}
 	c.sess.End()
-	if expired {
+	e := hook.Event{Kind: hook.SessionExpired}
+	switch {
+	case c.overflows.Load():
+		c.b.stats.overflowedSessions.Add(1)
+		e.Code, e.Reason, e.Cause = overflowed.code, overflowed.reason, hook.CauseQueueFull
+	case expired:
 		c.b.stats.expiredSessions.Add(1)
 	}
 	c.b.clients.remove(c) // whoever sees it gone finds no trace of it
 	c.receipts.sessionEnded()
 	if c.b.hooks.Observes(hook.SessionExpired) {
-		c.b.emit(c, &hook.Event{Kind: hook.SessionExpired})
+		c.b.emit(c, &e)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
+	"github.com/gatehouse-mqtt/gatehouse/internal/socket"
 )
 
 // conn is one network connection. Its reader goroutine runs serve; the writer
@@ -20,8 +22,7 @@ import (
 type conn struct {
 	b    *Broker
 	nc   net.Conn
-	l    listener.Listener
-	at   *ListenerOptions // of l when the connection was accepted
+	at   *ListenerOptions // of the listener when the connection was accepted
 	from *place           // the listener, among the broker's
 	id   uint64
 	peer string
@@ -32,31 +33,31 @@ type conn struct {
 	cancel context.CancelFunc
 
 	// The following are set by the reader before the writer first runs and
-	// do not change afterwards.
+	// do not change afterwards, but for what only the reader looks at.
 	version   mqtt.Version
+	aliases   bool // the client accepts topic aliases
+	resumed   bool // the session existed
+	owes      bool // what was read last has to be written; reader only
+	parks     bool // it can be waited for without a buffer; reader only
+	brittle   bool // a write that a deadline ends is the last one
 	enc       packet.Encoder
+	decoder   packet.State // what dec needs while parked; reader only
 	client    *client
 	connect   *hook.Connect // what the validators were told
 	promised  session.Limits
 	keepAlive time.Duration
-	aliases   bool // the client accepts topic aliases
-	resumed   bool // the session existed
+
+	connecting ConnectTrace // of the handshake, if it is followed; reader only
 
 	limits   atomic.Pointer[connLimits] // replaced when the validators decide anew
 	validity validity
 
-	dec     *packet.Decoder // nil while parked, if it needs no more than decoder
-	decoder packet.State
-	now     time.Time // when what is being handled was read; reader only
-	arrived tally     // of that; reader only
-	pace    pace      // of the client's publishes; reader only
+	dec     *input    // nil while parked, if it needs no more than decoder
+	pace    *pace     // of the client's publishes, nil as long as it has no rate; reader only
 	run     *run      // publishes of one read, nil between reads; reader only
 	checked string    // the last topic that was published to; reader only
 	readEnd time.Time // the deadline of reading; reader only, and lot's while parked
 	dueAt   int       // where in lot's timetable
-	owes    bool      // what was read last has to be written; reader only
-	parks   bool      // it can be waited for without a buffer; reader only
-	brittle bool      // a write that a deadline ends is the last one
 
 	inHand hook.InHand // what the reader asks hooks about
 
@@ -66,11 +67,23 @@ type conn struct {
 	ended   *ending
 	endStep context.CancelFunc // of the step of the handshake; nil for none
 
-	since      time.Time    // when it was accepted
-	lastPacket atomic.Int64 // unix nanoseconds; 0 before the first after CONNECT
-	counts     traffic
+	since  time.Time    // when it was accepted
+	heard  atomic.Int64 // when packets came last, nanoseconds after since; 0 before the first behind CONNECT
+	counts traffic
 
 	done chan struct{} // closed when the session has no connection any more
+}
+
+// input is the reading half of a connection.
+type input struct {
+	*packet.Decoder
+	from socket.Reader // the connection
+}
+
+// decode makes d decode what is read.
+func (c *conn) decode(d *packet.Decoder) {
+	c.dec = &input{Decoder: d}
+	c.dec.from.Reset(c.nc)
 }
 
 // connLimits are the limits of one connection after the validators' word. They
@@ -85,10 +98,12 @@ type connLimits struct {
 	byteRate      float64 // per second; 0 for any
 }
 
-func newConn(b *Broker, nc net.Conn, l listener.Listener, from *place) *conn {
+func (l *connLimits) rated() bool { return l.messageRate > 0 || l.byteRate > 0 }
+
+func newConn(b *Broker, nc net.Conn, from *place) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &conn{
-		b: b, nc: nc, l: l, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
+		b: b, nc: nc, at: from.options.Load(), from: from, id: b.nextConnID.Add(1), peer: peerAddress(nc),
 		addr: listener.PeerIP(nc),
 		ctx:  ctx, cancel: cancel, since: time.Now(), done: make(chan struct{}),
 	}
@@ -106,13 +121,13 @@ func peerAddress(nc net.Conn) string {
 	return "unix"
 }
 
-// serve is the life of a connection up to the moment when it is idle for the
+// serve is the life of a connection that a listener accepted, up to the moment when it is idle for the
 // first time; see park.
-func (c *conn) serve() {
+func (c *conn) serve(l listener.Listener) {
 	c.b.stats.connections.Add(1)
-	c.dec = packet.NewDecoder(c.b.limits().ConnectPacketSize)
+	c.decode(packet.NewDecoder(c.b.limits().ConnectPacketSize))
 	c.dec.SetLimits(&c.b.force.Load().decoding)
-	if !c.handshake() {
+	if !c.handshake(l) {
 		told := c.w.pending()
 		c.w.farewell(c.b.limits().FarewellTimeout)
 		c.close(told)
@@ -140,6 +155,7 @@ func (c *conn) serveOn() {
 // it is idle, and until when it may be.
 func (c *conn) read() (e *ending, until time.Time) {
 	var begun time.Time // when the packet began of which a part is here
+	decided := false    // interceptors were asked about what was read last
 	for {
 		c.dec.Release()
 		if c.dec.Buffered() == 0 {
@@ -148,6 +164,11 @@ func (c *conn) read() (e *ending, until time.Time) {
 			begun = time.Now()
 		}
 		c.awaitPacket(begun)
+		if decided {
+			// Whose answers came in the same frame go on first. What arrives meanwhile
+			// is read, asked about and written together.
+			runtime.Gosched()
+		}
 		if err := c.fill(); err != nil {
 			if until, idle := c.isIdle(err); idle && begun.IsZero() {
 				return nil, until
@@ -155,6 +176,7 @@ func (c *conn) read() (e *ending, until time.Time) {
 			return c.readFailed(err), until
 		}
 		packets, e := c.handleBuffered()
+		decided = packets > 0 && c.b.asksAboutPublish()
 		if e != nil {
 			return e, until
 		}
@@ -178,15 +200,17 @@ func (c *conn) read() (e *ending, until time.Time) {
 // handleBuffered handles every complete packet that was read and returns their
 // number.
 func (c *conn) handleBuffered() (packets uint64, e *ending) {
-	c.now = time.Now()
-	c.run = runs.Get().(*run)
+	r := runs.Get().(*run)
+	c.run, r.now = r, time.Now()
+	c.dec.Lend(c.mayLend())
 	e = c.handleAll()
-	c.run.giveBack()
-	c.run = nil
-	if packets = c.arrived.packets; packets > 0 {
-		c.lastPacket.Store(c.now.UnixNano())
-		c.countArrived()
+	if packets = r.arrived.packets; packets > 0 {
+		c.heard.Store(int64(r.now.Sub(c.since)))
+		c.countArrived(r.arrived)
+		r.arrived = tally{}
 	}
+	c.run = nil
+	r.giveBack()
 	return packets, e
 }
 
@@ -204,7 +228,7 @@ func (c *conn) handleAll() *ending {
 		if p == nil {
 			return c.run.flush(c)
 		}
-		c.arrived.packets++
+		c.run.arrived.packets++
 		if pub, ok := p.(*packet.Publish); ok {
 			if e := c.run.add(c, pub); e != nil {
 				return e
@@ -255,12 +279,20 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 	return &ending{kind: hook.ByClient, code: p.Code, reason: p.Reason, silent: true}
 }
 
+// silence is how long the client may say nothing [MQTT-3.1.2-22]; 0 is for ever.
+func (c *conn) silence() time.Duration {
+	if c.keepAlive > 0 {
+		return c.keepAlive + c.keepAlive/2
+	}
+	return c.b.limits().IdleTimeout
+}
+
 // awaitPacket gives the client one and a half times its keep-alive
 // [MQTT-3.1.2-22], and up to a sixteenth more: to move a deadline costs as much
 // as to read a message, and that way it is moved now and then only. A packet
 // that has begun may take longer as long as bytes come, but not for ever.
 func (c *conn) awaitPacket(begun time.Time) {
-	limit := c.keepAlive + c.keepAlive/2
+	limit := c.silence()
 	var earliest, latest time.Time // none
 	if limit > 0 {
 		earliest = time.Now().Add(limit)

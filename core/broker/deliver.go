@@ -19,25 +19,38 @@ func (b *Broker) hookContext() context.Context { return context.Background() }
 // route hands a message to all its receivers and returns their number. Hooks are
 // asked with ctx. scratch is reused for the list of receivers; nil will do.
 func (b *Broker) route(ctx context.Context, scratch *[]router.Target, m *mqtt.Message) int {
-	n, _, _ := b.routeFrom(ctx, scratch, m, nil, false)
+	n, _, _ := b.routeFrom(ctx, scratch, m, nil, refuseNothing)
 	return n
 }
 
-// errUnwritten is why a message is refused that would have to be written down.
-var errUnwritten = errors.New("what has to be kept can't be written")
+// errNoRoom is why a message is refused that would have to wait where there is no
+// room.
+var errNoRoom = errors.New("the queue of a receiver is full")
+
+// refusing is for what a message is refused that would go into queues which outlive
+// the broker.
+type refusing uint8
+
+const (
+	refuseNothing   refusing = iota
+	refuseNoRoom             // they have no room
+	refuseUnwritten          // that, or they can't be written
+)
 
 // routeFrom is route for what came with a PUBLISH. kept says that the message was
-// put into queues that outlive the broker. With refuse it goes nowhere, and the
-// error is errUnwritten, if such queues can't be written.
-func (b *Broker) routeFrom(ctx context.Context, scratch *[]router.Target, m *mqtt.Message, from *source, refuse bool) (n int, kept bool, err error) {
+// put into queues that outlive the broker. What is refused goes nowhere, and the
+// error is ErrUnwritten or errNoRoom.
+func (b *Broker) routeFrom(ctx context.Context, scratch *[]router.Target, m *mqtt.Message, from *source, refuse refusing) (n int, kept bool, err error) {
 	var dst []router.Target
 	if scratch != nil {
 		dst = (*scratch)[:0]
 	}
 	targets := b.router.Route(dst, m)
 	targets = within(targets)
-	if refuse && b.Ready() != nil && b.keeping(targets, m).any {
-		err = errUnwritten
+	if refuse == refuseUnwritten && b.Ready() != nil && b.keeping(targets, m).any {
+		err = ErrUnwritten
+	} else if refuse != refuseNothing && !b.haveRoom(targets, m) {
+		err = errNoRoom
 	} else {
 		kept = b.deliver(ctx, targets, m, from)
 		n = len(targets)
@@ -94,9 +107,20 @@ func (b *Broker) enqueue(ctx context.Context, cl *client, d mqtt.Delivery, now t
 		return session.DroppedNew
 	}
 	outcome, drops := cl.sess.Enqueue(d, now)
+	if cl.sess.Spills() && (outcome == session.Overflowed || outcome == session.DroppedNew) {
+		// Something that is only on disk may have expired.
+		if dead := cl.sess.Expire(now); len(dead) > 0 {
+			b.expired(cl, dead)
+			outcome, drops = cl.sess.Enqueue(d, now)
+		}
+	}
 	switch outcome {
 	case session.Queued, session.DroppedOldest:
 	case session.DroppedEnded:
+		cl.rerouteOne(ctx, d, now)
+	case session.Overflowed:
+		b.dropped(cl, d.Message, hook.CauseQueueFull)
+		cl.overflow()
 		cl.rerouteOne(ctx, d, now)
 	default:
 		b.dropped(cl, d.Message, causeOf(outcome))
@@ -191,14 +215,17 @@ func (c *client) unmount(m *mqtt.Message) *mqtt.Message {
 // publishInternal takes a message that no connection brought (a will, the
 // server API) through hooks, retained store and router. cl is the client on
 // whose behalf it is, or nil.
-func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
-	b.inHand(m.Hops, func(ctx context.Context) { receivers, v = b.publishOne(ctx, cl, m) })
-	return receivers, v
+// position is what has to be written before anybody is told of it; 0 for nothing.
+func (b *Broker) publishInternal(cl *client, m *mqtt.Message) (receivers int, position uint64, v hook.CallVerdict) {
+	b.inHand(m.Hops, func(ctx context.Context) { receivers, position, v = b.publishOne(ctx, cl, m) })
+	return receivers, position, v
 }
 
 // publishOne is publishInternal but for the messages that hooks publish
-// meanwhile. Hooks are asked with ctx.
-func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (receivers int, v hook.CallVerdict) {
+// meanwhile. Hooks are asked with ctx. A will has nobody to be refused to: while
+// nothing can be written it waits for that, in the log, and so do its retained
+// message and the record that the client had a will.
+func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (receivers int, position uint64, v hook.CallVerdict) {
 	call := hook.Call{Message: m}
 	b.interceptOne(ctx, cl, hook.BeforeAuthorization, &call)
 	if cl != nil {
@@ -206,15 +233,45 @@ func (b *Broker) publishOne(ctx context.Context, cl *client, m *mqtt.Message) (r
 	}
 	b.interceptOne(ctx, cl, hook.AfterAuthorization, &call)
 	one := run{items: []inbound{{call: call}}}
-	one.retain(b)
+	will := cl != nil
+	one.retain(b, b.durabilityOf(cl), !will)
 	it := &one.items[0]
-	if it.call.Verdict.Action != hook.Pass {
-		b.dropped(cl, m, refusalCause(&it.call.Verdict))
-		return 0, it.call.Verdict
+	v = it.call.Verdict
+	cause, kept := refusalCause(&v), false
+	if v.Action == hook.Pass {
+		receivers, kept, cause, v = b.routeOne(ctx, cl, it)
 	}
-	n := b.route(ctx, nil, it.call.Message)
-	b.published(cl, it.call.Message, n)
-	return n, it.call.Verdict
+	if v.Action != hook.Pass {
+		b.dropped(cl, m, cause)
+		return 0, 0, v
+	}
+	b.published(cl, it.call.Message, receivers)
+	if kept {
+		position = b.changes.End()
+	}
+	return receivers, position, v
+}
+
+// routeOne hands the message of publishOne to its receivers, and retains it if that
+// was not done. The cause is that of a refusal.
+func (b *Broker) routeOne(ctx context.Context, cl *client, it *inbound) (receivers int, kept bool, cause hook.Cause, v hook.CallVerdict) {
+	will := cl != nil
+	if m := it.call.Message; !m.Retain || it.retained {
+		refuse := refuseUnwritten
+		if will {
+			refuse = refuseNothing
+		}
+		receivers, kept, err := b.routeFrom(ctx, nil, m, nil, refuse)
+		if err != nil {
+			v = unqueued(err)
+		}
+		return receivers, kept, unqueuedCause(err), v
+	}
+	out, v := b.retainAndRoute(ctx, nil, it.call.Message, retaining{durability: b.durabilityOf(cl), promise: !will, refuse: !will})
+	if out.revision != 0 && v.Action == hook.Pass && b.waitRetained(out.revision) != nil && !will && it.call.Message.QoS > mqtt.AtMostOnce {
+		return 0, false, hook.CauseStore, b.unstored()
+	}
+	return out.receivers, out.kept, out.cause, v
 }
 
 // interceptOne asks the interceptors of a phase about one message.

@@ -32,7 +32,7 @@ type Explanation struct {
 
 // Step is one thing that is looked at.
 type Step struct {
-	What    string // "connect", "protocol", "grants", "interceptor" or "limit"
+	What    string // "connect", "protocol", "grants", "quota", "interceptor" or "limit"
 	Who     string // a plugin's name, or "broker"
 	Says    string
 	Refuses bool
@@ -115,6 +115,9 @@ func (e *explainer) publish(ctx context.Context) {
 	}
 	if m := call.Message; !b.formatFits(m.Payload, m.Properties) {
 		e.refuses(mqtt.PayloadFormatInvalid, "protocol", badFormat)
+		return
+	}
+	if m := call.Message; !e.quotas(len(m.Topic)-len(cl.mountpoint)+len(m.Payload), m.Created) {
 		return
 	}
 	if !e.intercept(ctx, hook.AfterAuthorization, hook.PointPublish, call, func() { b.recheck(cl, hook.AfterAuthorization, call) }) {

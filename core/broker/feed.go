@@ -17,12 +17,13 @@ const feedAhead = 1 << 16
 type feeding struct {
 	sub      mqtt.Subscription
 	messages []*mqtt.Message
-	found    bool // messages were looked up
+	found    bool   // messages were looked up
+	changes  uint64 // that had been made to what is retained by then
 }
 
 // feed holds the retained messages for new subscriptions, until the session's
 // queue has room for them. The reader adds, the running writer takes; what is
-// shared is guarded by the writer's mutex.
+// shared is guarded by the writer's mutex. There is none while its list is empty.
 type feed struct {
 	list    []*feeding
 	waiting map[string]*feeding // of list, those not found; by filter
@@ -35,9 +36,10 @@ type feed struct {
 func (w *writer) feedRetained(sub mqtt.Subscription) bool {
 	f := &feeding{sub: sub}
 	w.mu.Lock()
-	eager := w.feed.ahead < feedAhead
+	eager := w.feed == nil || w.feed.ahead < feedAhead
 	w.mu.Unlock()
 	if eager {
+		f.changes = w.c.b.retained.Changes()
 		f.messages, f.found = w.c.client.retainedFor(sub), true
 		if len(f.messages) == 0 {
 			return true
@@ -47,6 +49,9 @@ func (w *writer) feedRetained(sub mqtt.Subscription) bool {
 	defer w.mu.Unlock()
 	if w.stopped {
 		return false
+	}
+	if w.feed == nil {
+		w.feed = new(feed)
 	}
 	w.feed.ahead += len(f.messages)
 	if !f.found {
@@ -69,7 +74,7 @@ func (w *writer) feedRetained(sub mqtt.Subscription) bool {
 func (w *writer) nextFeeding() *feeding {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.feed.list) == 0 || len(w.control)+len(w.held.answers) > 0 && !w.stopped {
+	if w.feed == nil || len(w.control)+len(w.held.answers) > 0 && !w.stopped {
 		return nil
 	}
 	f := w.feed.list[0]
@@ -79,6 +84,7 @@ func (w *writer) nextFeeding() *feeding {
 	delete(w.feed.waiting, f.sub.Filter)
 	f.found = true
 	w.mu.Unlock()
+	f.changes = w.c.b.retained.Changes()
 	messages := w.c.client.retainedFor(f.sub)
 	w.mu.Lock()
 	f.messages = messages
@@ -98,7 +104,7 @@ func (w *writer) took(f *feeding, n int) {
 	}
 	w.feed.list = w.feed.list[1:]
 	if len(w.feed.list) == 0 {
-		w.feed = feed{}
+		w.feed = nil
 	}
 }
 
@@ -126,7 +132,7 @@ func (w *writer) feedSome(now time.Time) bool {
 			break
 		}
 		n++
-		if w.c.stillRetained(m, now) && w.c.client.mayReceive(m) {
+		if w.c.b.stillRetained(f, m, now) && w.c.client.mayReceive(m) {
 			size += m.Size()
 			w.c.b.enqueue(w.c.b.hookContext(), w.c.client, retainedDelivery(m, &f.sub), now)
 		}
@@ -155,9 +161,13 @@ func (c *client) retainedFor(sub mqtt.Subscription) []*mqtt.Message {
 
 // stillRetained reports whether a message that was found is still the one of
 // its topic. If it was replaced, its successor was routed to the subscription,
-// and the older must not come after it.
-func (c *conn) stillRetained(m *mqtt.Message, now time.Time) bool {
-	current, ok := c.b.retainedMessage(m.Topic, now)
+// and the older must not come after it. As long as nothing was changed, that is
+// known without a search.
+func (b *Broker) stillRetained(f *feeding, m *mqtt.Message, now time.Time) bool {
+	if f.changes == b.retained.Changes() && !strings.HasPrefix(m.Topic, sysPrefix) {
+		return !m.Expired(now)
+	}
+	current, ok := b.retainedMessage(m.Topic, now)
 	return ok && current == m
 }
 
@@ -181,7 +191,7 @@ func (c *conn) keepFeed() {
 			break
 		}
 		for _, m := range f.messages {
-			if room > 0 && min(m.QoS, f.sub.QoS) > mqtt.AtMostOnce && c.stillRetained(m, now) {
+			if room > 0 && min(m.QoS, f.sub.QoS) > mqtt.AtMostOnce && c.b.stillRetained(f, m, now) {
 				c.b.enqueue(c.b.hookContext(), c.client, retainedDelivery(m, &f.sub), now)
 				room--
 			}
@@ -190,7 +200,7 @@ func (c *conn) keepFeed() {
 	}
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	c.w.feed = feed{}
+	c.w.feed = nil
 }
 
 // queueRetained moves the retained messages for a subscription into the queue of

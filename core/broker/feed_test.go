@@ -101,3 +101,57 @@ func TestRetainedSurvivesConnection(t *testing.T) {
 	}
 	sub.ExpectNothing()
 }
+
+// What is replaced or removed between the search and its turn is not sent as it
+// was: the new message of a topic is the last that comes of it.
+func TestRetainedChangesBeforeItsTurn(t *testing.T) {
+	const n = 200
+	b := brokertest.Start(t, broker.Options{})
+	pub := retainSome(b, n, "old")
+	sub := b.Connect("sub", func(p *packet.Connect) { p.ReceiveMaximum = 1 })
+	sub.Subscribe(1, "r/#")
+	first := sub.Next().(*packet.Publish)
+	for i := range n {
+		m := mqtt.Message{Topic: "r/" + itoa(i), QoS: 1, Retain: true}
+		if i%2 == 0 {
+			m.Payload = []byte("new")
+		}
+		pub.Send(&packet.Publish{Message: m, ID: 1})
+		pub.Next()
+	}
+	last, olds := map[string]string{}, 0
+	take := func(p *packet.Publish) {
+		last[p.Message.Topic] = string(p.Message.Payload)
+		if string(p.Message.Payload) == "old" {
+			olds++
+		}
+		sub.Send(&packet.Ack{Kind: packet.PUBACK, ID: p.ID})
+	}
+	take(first)
+	for final := "r/" + itoa(n-1); len(last) < n || last[final] != ""; {
+		take(sub.Next().(*packet.Publish))
+	}
+	waiting := olds
+	for range 10 { // whatever else there is comes before the last of these
+		pub.Send(&packet.Publish{Message: mqtt.Message{Topic: "r/end", QoS: 1}, ID: 1})
+		pub.Next()
+		for delete(last, "r/end"); ; {
+			take(sub.Next().(*packet.Publish))
+			if _, ended := last["r/end"]; ended {
+				break
+			}
+		}
+	}
+	if olds != waiting {
+		t.Errorf("%d messages came as they had been, after they were replaced or removed", olds-waiting)
+	}
+	for i := range n {
+		want := ""
+		if i%2 == 0 {
+			want = "new"
+		}
+		if got := last["r/"+itoa(i)]; got != want {
+			t.Errorf("the last of r/%d is %q, want %q", i, got, want)
+		}
+	}
+}

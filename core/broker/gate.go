@@ -48,12 +48,17 @@ func (b *Broker) mayEnter(listener string, from netip.Addr) (RefusalCause, error
 		return RefusedBanned, banError(entry)
 	}
 	b.mu.Lock()
-	why := b.noRoom(b.placeLocked(listener))
+	at := b.placeLocked(listener)
+	why := b.noRoom(at)
 	b.mu.Unlock()
 	if why != "" {
 		return why, errTurnedAway
 	}
-	switch b.door.Enter(from, time.Now()) {
+	now := time.Now()
+	if at.door.Enter(netip.Addr{}, now) != admission.Welcome {
+		return RefusedListenerRate, errTurnedAway
+	}
+	switch b.door.Enter(from, now) {
 	case admission.TooFast:
 		return RefusedRate, errTurnedAway
 	case admission.AddressTooFast:
@@ -86,7 +91,7 @@ func (b *Broker) noRoom(at *place) RefusalCause {
 func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 	b.stats.sockets.Add(1)
 	at := b.place(l.Name())
-	c := newConn(b, nc, l, at)
+	c := newConn(b, nc, at)
 	b.mu.Lock()
 	why := b.noRoom(at)
 	if why == "" {
@@ -101,7 +106,7 @@ func (b *Broker) accept(nc net.Conn, l listener.Listener) {
 		b.turnedAway(why, l.Name(), c.peer, errTurnedAway)
 		return
 	}
-	go c.serve()
+	go c.serve(l)
 }
 
 // forget ends what accept began.

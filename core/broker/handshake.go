@@ -20,7 +20,7 @@ const readAhead = 16 << 10
 
 // handshake takes the connection from its first byte to CONNACK. It returns
 // false if the client is not connected; a refusal is then queued.
-func (c *conn) handshake() bool {
+func (c *conn) handshake(l listener.Listener) bool {
 	c.readBy(time.Now().Add(c.b.limits().ConnectTimeout))
 	p, err := c.readConnect()
 	if err != nil {
@@ -33,7 +33,9 @@ func (c *conn) handshake() bool {
 		c.refuse(RefusedProtocol, p.ClientID, &hook.Admission{Code: code, Reason: reason})
 		return false
 	}
-	c.connect = c.connectInfo(p)
+	c.connect = c.connectInfo(p, l)
+	c.followConnect()
+	defer c.endConnect(mqtt.UnspecifiedError, "the client has gone") // unless it was told something
 	if err := c.at.identify(c.connect); err != nil {
 		c.refuse(RefusedNotAdmitted, p.ClientID, &hook.Admission{Code: mqtt.BadUserNameOrPassword, Reason: err.Error()})
 		return false
@@ -134,7 +136,7 @@ func (c *conn) validate(*packet.Connect) (*hook.Admission, bool) {
 }
 
 // connectInfo is what the validators are told.
-func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
+func (c *conn) connectInfo(p *packet.Connect, l listener.Listener) *hook.Connect {
 	in := &hook.Connect{
 		ConnectionID: c.id, ClientID: p.ClientID,
 		Username: p.Username, HasUsername: p.HasUsername, Password: p.Password, HasPassword: p.HasPassword,
@@ -143,7 +145,7 @@ func (c *conn) connectInfo(p *packet.Connect) *hook.Connect {
 		ReceiveMaximum: p.ReceiveMaximum, MaximumPacketSize: p.MaximumPacketSize, TopicAliasMaximum: p.TopicAliasMaximum,
 		RequestResponseInfo: p.RequestResponseInfo, RequestProblemInfo: p.RequestProblemInfo,
 		User: p.User, AuthMethod: p.AuthMethod, AuthData: p.AuthData,
-		PeerAddress: c.peer, LocalAddress: c.nc.LocalAddr().String(), Listener: c.l.Name(), Transport: c.l.Transport(),
+		PeerAddress: c.peer, LocalAddress: c.nc.LocalAddr().String(), Listener: l.Name(), Transport: l.Transport(),
 		Validators: c.at.Validators,
 	}
 	describeTransport(in, listener.Describe(c.nc))
@@ -171,6 +173,11 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 	}
 	if no := c.flapping(id); no != nil {
 		c.refuse(RefusedFlapping, id, no)
+		return false
+	}
+	allowed, err := c.b.allowance(adm)
+	if err != nil {
+		c.refuse(RefusedBusy, id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: err.Error()})
 		return false
 	}
 	lim := c.negotiate(id, p, adm, ack)
@@ -201,13 +208,15 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 	ack.SessionPresent = cl != nil
 	if cl == nil {
 		cl = newClient(c.b, id, adm, lim)
-		cl.keep(c.at, expiry)
+		cl.keep(c.b.durabilityFor(c.at, adm), expiry)
 		if !c.b.clients.put(cl, c.b.limits().Sessions) {
 			c.refuse(RefusedSessions, id, &hook.Admission{Code: mqtt.QuotaExceeded, Reason: "there are too many sessions"})
 			return false
 		}
 	}
+	cl.allowed.Store(allowed)
 	c.attach(cl, p, adm, ack, lim, expiry)
+	c.endConnect(mqtt.Success, "")
 	return true
 }
 
@@ -264,7 +273,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 	c.resumed = ack.SessionPresent
 	if c.resumed {
 		cl.sess.SetLimits(lim)
-		cl.sess.SetDurability(c.b.durabilityAt(c.at))
+		cl.setDurability(c.b.durabilityFor(c.at, adm))
 	}
 	c.client = cl
 	cl.rights.Store(hook.NewRights(adm.Grants, id, adm.Username))
@@ -288,7 +297,7 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 func (c *conn) info(id string, adm *hook.Admission) *hook.Client {
 	return &hook.Client{
 		ConnectionID: c.id, ID: id, Username: adm.Username, Version: c.version, PeerAddress: c.peer,
-		Listener: c.l.Name(), Mountpoint: adm.Mountpoint, Items: adm.Items, AdmittedBy: adm.AdmittedBy,
+		Listener: c.connect.Listener, Mountpoint: adm.Mountpoint, Items: adm.Items, AdmittedBy: adm.AdmittedBy,
 	}
 }
 
@@ -306,7 +315,7 @@ func (c *conn) afterConnect() {
 	b.stats.connected(1)
 	b.stats.connects.Add(1)
 	b.log.Info("client connected", "client", c.client.id, "peer", c.peer, "version", c.version.String(),
-		"user", c.client.info.Load().Username, "listener", c.l.Name())
+		"user", c.client.info.Load().Username, "listener", c.connect.Listener)
 	if c.resumed {
 		if b.hooks.Observes(hook.SessionResumed) {
 			b.emit(c.client, &hook.Event{Kind: hook.SessionResumed})

@@ -51,6 +51,7 @@ func (b *Broker) restore(st *session.State) *client {
 		b: b, id: p.ClientID, principal: p.Principal, mountpoint: p.Mountpoint, created: p.Created,
 		sess: session.Restore(st, lim, b.changes),
 	}
+	c.promised.Store(uint32(p.Durability))
 	c.expiry, c.since = p.Expiry, p.Since
 	if c.since.IsZero() {
 		c.since = time.Now()
@@ -87,18 +88,42 @@ func (c *client) resume() {
 
 // keep lets the store know of the session, if it is to outlive the broker. Called
 // before others know the session.
-func (c *client) keep(at *ListenerOptions, expiry uint32) {
+func (c *client) keep(d session.Durability, expiry uint32) {
+	c.promised.Store(uint32(d))
 	if c.b.changes != nil && expiry > 0 {
-		c.sess.Keep(c.b.changes, c.b.durabilityAt(at))
+		c.sess.Keep(c.b.changes, d)
 	}
 }
 
-// durabilityAt returns what holds for the clients of a listener.
-func (b *Broker) durabilityAt(at *ListenerOptions) session.Durability {
-	if at.Durability != nil {
+// setDurability replaces that of a session that others know.
+func (c *client) setDurability(d session.Durability) {
+	c.promised.Store(uint32(d))
+	c.sess.SetDurability(d)
+}
+
+// durability is what holds for what the session is promised, and for what its
+// client has retained.
+func (c *client) durability() session.Durability { return session.Durability(c.promised.Load()) } //nolint:gosec // it was one
+
+// durabilityFor returns what holds for a client that is let in by a listener: the
+// validators' word, or else the listener's, or else the broker's.
+func (b *Broker) durabilityFor(at *ListenerOptions, adm *hook.Admission) session.Durability {
+	switch {
+	case adm.Durability != hook.DurabilityUnstated:
+		return session.Durability(adm.Durability - hook.DurabilitySync)
+	case at.Durability != nil:
 		return *at.Durability
 	}
-	return b.durability
+	return b.force.Load().durability
+}
+
+// durabilityOf returns what holds for what a client left behind, a will, and for
+// the server API, whose client is nil.
+func (b *Broker) durabilityOf(c *client) session.Durability {
+	if c != nil {
+		return c.durability()
+	}
+	return b.force.Load().durability
 }
 
 // describe lets the store know what has changed of the session beside the state

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"iter"
 	"testing"
+	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
+	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -126,4 +128,121 @@ func TestNothingCanBeWritten(t *testing.T) {
 	pub.ExpectNothing()
 	p.write()
 	pub.Expect(&packet.Ack{Kind: packet.PUBACK, ID: 5})
+}
+
+// Another durability holds for clients that connect from then on.
+func TestReconfigureDurability(t *testing.T) {
+	b, p, sub := keeping(t)
+	b.Reconfigure(broker.Options{Durability: session.DurabilityNone})
+	later := b.Connect("later", brokertest.Resume)
+	for _, tt := range []struct {
+		c   *brokertest.Client
+		lax bool
+	}{{sub, false}, {later, true}} {
+		p.write()
+		tt.c.Send(&packet.Subscribe{ID: 7, Subscriptions: []mqtt.Subscription{{Filter: "x", QoS: 1}}})
+		tt.c.ExpectNothing()
+		changes, upTo := p.log.Take(nil)
+		if len(changes) == 0 {
+			t.Fatal("nothing is to be written")
+		}
+		for _, c := range changes {
+			if c.Lax != tt.lax {
+				t.Errorf("%+v", c)
+			}
+		}
+		p.log.Commit(upTo)
+		tt.c.Expect(&packet.Suback{ID: 7, Codes: []mqtt.ReasonCode{1}})
+	}
+}
+
+// What a validator says of durability comes before the listener, and that before
+// the broker; it is decided anew for every connection, and when the validators
+// are asked again.
+func TestDurabilityOfClients(t *testing.T) {
+	h := hook.NewHooks(nil)
+	t.Cleanup(h.Close)
+	m := new(moods)
+	m.set(hook.Decision{Verdict: hook.Allow, Durability: hook.DurabilityInterval})
+	h.SetValidators([]hook.ValidatorEntry{{Name: "moods", Validator: m}})
+	p := &paper{session.NewLog(0)}
+	b := brokertest.Start(t, broker.Options{Sessions: p, Hooks: h, Durability: session.DurabilityNone})
+	id := uint16(0)
+	subscribe := func(c *brokertest.Client, name string, want session.Durability) {
+		t.Helper()
+		p.write()
+		id++
+		c.Send(&packet.Subscribe{ID: id, Subscriptions: []mqtt.Subscription{{Filter: "x", QoS: 1}}})
+		c.ExpectNothing()
+		changes, upTo := p.log.Take(nil)
+		p.log.Commit(upTo)
+		c.Expect(&packet.Suback{ID: id, Codes: []mqtt.ReasonCode{1}})
+		for _, ch := range changes {
+			if got := ch.Sync; got != (want == session.DurabilitySync) {
+				t.Errorf("%s: sync %v, want %s", name, got, want)
+			}
+			if ch.Lax != (want == session.DurabilityNone) {
+				t.Errorf("%s: lax %v, want %s", name, ch.Lax, want)
+			}
+		}
+		if status, _ := b.Sessions().Get(name); status.Durability.String() != want.String() {
+			t.Errorf("the session of %s is %q, want %s", name, status.Durability, want)
+		}
+	}
+	connect := func(name string) *brokertest.Client {
+		t.Helper()
+		return writing(t, p, func() *brokertest.Client { return b.Connect(name, brokertest.Resume) })
+	}
+
+	other := connect("other")
+	subscribe(other, "other", session.DurabilityNone)
+	b.SetListener("test", broker.ListenerOptions{Durability: new(session.DurabilitySync)})
+	third := connect("third")
+	subscribe(third, "third", session.DurabilitySync)
+	c := connect("c")
+	subscribe(c, "c", session.DurabilityInterval)
+
+	m.set(hook.Decision{Verdict: hook.Allow, Durability: hook.DurabilityNone})
+	if err := b.Clients().Revalidate(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	subscribe(c, "c", session.DurabilityNone)
+	c.Disconnect()
+	b.Reconfigure(broker.Options{Durability: session.DurabilitySync})
+	eventually(t, "c is away", func() bool { status, _ := b.Sessions().Get("c"); return !status.Connected })
+	if status, _ := b.Sessions().Get("c"); status.Durability != hook.DurabilityNone {
+		t.Errorf("the session of a client that is away is %q", status.Durability)
+	}
+	m.set(hook.Decision{Verdict: hook.Allow})
+	c = connect("c")
+	subscribe(c, "c", session.DurabilitySync)
+
+	clean := b.Connect("clean")
+	clean.Subscribe(1, "y")
+	if status, _ := b.Sessions().Get("clean"); status.Durability != hook.DurabilityUnstated {
+		t.Errorf("a session that is not kept is %q", status.Durability)
+	}
+}
+
+// writing does something while what it waits for is written.
+func writing(t *testing.T, p *paper, do func() *brokertest.Client) *brokertest.Client {
+	t.Helper()
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				p.write()
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}()
+	c := do()
+	close(done)
+	<-ended
+	return c
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -28,6 +29,9 @@ type ListenerOptions struct {
 	Versions []mqtt.Version
 	// Connections bounds the open connections of the listener; 0 does not.
 	Connections int
+	// ConnectRate bounds its new connections; the zero value does not. One too many
+	// is closed before anything is read of it.
+	ConnectRate admission.Rate
 	// Limits narrow the broker's, as a validator's do.
 	Limits hook.Limits
 	// Durability takes the place of Options.Durability; nil does not.
@@ -87,12 +91,17 @@ func (f CertificateField) of(c *hook.Certificate) string {
 // SetListener replaces what holds for the listener of a name, for connections
 // that are accepted from now on. It may be called before the listener is served
 // and at any time after.
-func (b *Broker) SetListener(name string, o ListenerOptions) { b.place(name).options.Store(&o) }
+func (b *Broker) SetListener(name string, o ListenerOptions) {
+	p := b.place(name)
+	p.options.Store(&o)
+	p.door.SetLimits(admission.Limits{Rate: o.ConnectRate})
+}
 
 // place is what the broker keeps of a listener's name.
 type place struct {
 	options     atomic.Pointer[ListenerOptions] // never nil
 	connections atomic.Int64
+	door        *admission.Door // of the listener's own rate; it knows no addresses
 }
 
 func (b *Broker) place(name string) *place {
@@ -104,7 +113,7 @@ func (b *Broker) place(name string) *place {
 func (b *Broker) placeLocked(name string) *place {
 	p := b.places[name]
 	if p == nil {
-		p = new(place)
+		p = &place{door: admission.NewDoor(admission.Limits{})}
 		p.options.Store(new(ListenerOptions))
 		b.places[name] = p
 	}

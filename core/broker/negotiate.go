@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"math"
 	"strings"
 	"time"
 
@@ -17,7 +19,7 @@ func (c *conn) negotiate(id string, p *packet.Connect, adm *hook.Admission, ack 
 	l, v := c.b.limits(), &adm.Limits
 	limits := l.with(v)
 	c.limits.Store(limits)
-	c.pace.follow(limits, time.Now())
+	c.pace = c.pace.follow(limits, time.Now())
 	packetSize := max(1, least(l.PacketSize, v.MaximumPacketSize))
 	c.dec.SetMaxPacketSize(packetSize)
 	lim := l.session(limits, v)
@@ -44,7 +46,19 @@ func (l *Limits) session(limits *connLimits, v *hook.Limits) session.Limits {
 		InFlight: l.InFlight, ReceiveMaximum: max(1, least(l.ReceiveMaximum, v.ReceiveMaximum)),
 		AliasMaximum:     least(l.TopicAliases, v.TopicAliasMaximum),
 		QueueQoS0Offline: l.QueueQoS0Offline, Overflow: l.Overflow,
+		Kept: l.kept(v),
 	}
+}
+
+// kept returns the limits of what need not be in memory.
+func (l *Limits) kept(v *hook.Limits) *session.KeptLimits {
+	if v.QueueMessages == nil && v.QueueBytes == nil {
+		return &l.Kept
+	}
+	narrow := l.Kept
+	narrow.Messages = max(1, least(l.Kept.Messages, v.QueueMessages))
+	narrow.Bytes = max(1, least(l.Kept.Bytes, v.QueueBytes))
+	return &narrow
 }
 
 // with narrows the broker's limits by the validators'.
@@ -113,9 +127,13 @@ func (c *conn) sessionExpiry(p *packet.Connect, ack *packet.Connack) uint32 {
 // session attaches the protocol state; from now on messages may be written.
 func (c *conn) session(p *packet.Connect, inFlight uint16) {
 	c.aliases = p.TopicAliasMaximum > 0
+	upTo := 0
+	if c.client.mountpoint == "" && !c.aliases {
+		upTo = cmp.Or(int(p.MaximumPacketSize), math.MaxInt)
+	}
 	c.client.sess.Attach(session.Attachment{
 		Version: p.Version, ReceiveMaximum: p.ReceiveMaximum, AliasMaximum: p.TopicAliasMaximum,
-		MaxInFlight: inFlight, Wake: c.w.kick,
+		MaxInFlight: inFlight, PassUpTo: upTo, Wake: c.w.kick,
 	})
 }
 

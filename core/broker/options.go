@@ -10,6 +10,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
+	"github.com/gatehouse-mqtt/gatehouse/core/quota"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
@@ -34,7 +35,10 @@ type Options struct {
 	Durability session.Durability
 	// Bans is who may not connect; nil means a list without a file.
 	Bans *ban.List
-	// Tracer follows publishes; nil follows none and costs nothing.
+	// Quotas counts what clients use of what validators grant them; nil means a
+	// ledger without a file. Whoever made it runs it.
+	Quotas *quota.Ledger
+	// Tracer follows publishes and connections; nil follows none and costs nothing.
 	Tracer Tracer
 	// Version is what $SYS/broker/version says.
 	Version string
@@ -74,6 +78,9 @@ type Limits struct {
 	// for with as little memory as there can be, at the price of some
 	// microseconds when it speaks again: 2 s.
 	IdleAfter time.Duration
+	// IdleTimeout is how long a client without keep-alive may say nothing until it
+	// is disconnected: for ever.
+	IdleTimeout time.Duration
 	// WriteTimeout bounds the time in which a client takes nothing of what is
 	// sent to it: 1 min. Its connection ends then.
 	WriteTimeout time.Duration
@@ -161,6 +168,13 @@ type Limits struct {
 	// it, QoS 0 is dropped that would have to wait; an eighth beyond it, what is
 	// for clients who are away; a quarter beyond it, all that would have to wait.
 	QueueBytesTotal int
+	// Kept bounds QoS 1 and 2 in the queues of sessions that are kept on disk, in
+	// place of the bounds above: 1,000,000 messages and 1 GiB for each, of which
+	// 1,000 messages and 1 MiB stay in memory. Its budgets are the broker's.
+	Kept session.KeptLimits
+	// KeptBytesTotal bounds what waits only on disk, of all sessions together:
+	// 64 GiB.
+	KeptBytesTotal int
 	// Overflow says what a full queue does.
 	Overflow session.Overflow
 	// QueueQoS0Offline queues QoS 0 messages for sessions without connection.
@@ -222,6 +236,11 @@ func (l Limits) withDefaults() Limits {
 	or(&l.QueueMessages, 10_000)
 	or(&l.QueueBytes, 16<<20)
 	or(&l.QueueBytesTotal, 4<<30)
+	or(&l.Kept.Messages, session.DefaultKeptMessages)
+	or(&l.Kept.Bytes, session.DefaultKeptBytes)
+	or(&l.Kept.MemoryMessages, session.DefaultMemoryMessages)
+	or(&l.Kept.MemoryBytes, session.DefaultMemoryBytes)
+	or(&l.KeptBytesTotal, 64<<30)
 	or(&l.ControlBytes, 256<<10)
 	or(&l.StoreTimeout, 5*time.Second)
 	or(&l.TakeoverTimeout, 10*time.Second)

@@ -10,8 +10,8 @@ import (
 )
 
 // pace slows a client down to its rates: after each read the connection is left
-// alone for as long as what came was too much. The zero value sets no limit. It
-// belongs to the reader.
+// alone for as long as what came was too much. Nil sets no limit. It belongs to the
+// reader.
 type pace struct {
 	perMessage, perByte time.Duration
 	limits              *connLimits   // from which the rates are
@@ -22,10 +22,17 @@ type pace struct {
 // paceSlack is how much a client may burst before it is slowed down.
 const paceSlack = time.Second
 
-// follow takes over the rates of l. What the client owes by the old ones stays.
-func (p *pace) follow(l *connLimits, now time.Time) {
+// follow returns the pace with the rates of l. What the client owes by the old ones
+// stays.
+func (p *pace) follow(l *connLimits, now time.Time) *pace {
+	if p == nil {
+		if !l.rated() {
+			return nil
+		}
+		p = new(pace)
+	}
 	if p.limits == l {
-		return
+		return p
 	}
 	if p.perMessage == 0 && p.perByte == 0 {
 		p.last = now
@@ -37,18 +44,20 @@ func (p *pace) follow(l *connLimits, now time.Time) {
 	if l.byteRate > 0 {
 		p.perByte = time.Duration(float64(time.Second) / l.byteRate)
 	}
+	return p
 }
 
 func (p *pace) count(size int) {
+	if p == nil {
+		return
+	}
 	p.messages += p.perMessage
 	p.bytes += time.Duration(size) * p.perByte
 }
 
-// due returns how long the client is left alone to be back within the rates of
-// l.
-func (p *pace) due(l *connLimits, now time.Time) time.Duration {
-	p.follow(l, now)
-	if p.perMessage == 0 && p.perByte == 0 {
+// due returns how long the client is left alone to be back within its rates.
+func (p *pace) due(now time.Time) time.Duration {
+	if p == nil || p.perMessage == 0 && p.perByte == 0 {
 		return 0
 	}
 	passed := now.Sub(p.last)
@@ -60,7 +69,13 @@ func (p *pace) due(l *connLimits, now time.Time) time.Duration {
 // keepPace blocks until the client is back within its rates. One that has sent
 // far more at once than it may is not left unanswered for so long: it has to go.
 func (c *conn) keepPace() *ending {
-	wait := c.pace.due(c.limits.Load(), time.Now())
+	l := c.limits.Load()
+	if c.pace == nil && !l.rated() {
+		return nil
+	}
+	now := time.Now()
+	c.pace = c.pace.follow(l, now)
+	wait := c.pace.due(now)
 	if wait == 0 {
 		return nil
 	}

@@ -21,10 +21,11 @@ func TestPace(t *testing.T) {
 		{"less than one", connLimits{messageRate: 0.01}, 0, 1, 0.01},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var p pace
 			now := time.Now()
 			start := now
-			if p.due(&tt.limits, now) != 0 {
+			var p *pace
+			p = p.follow(&tt.limits, now)
+			if p.due(now) != 0 {
 				t.Error("it is held back before it sent anything")
 			}
 			sent := 0
@@ -33,14 +34,14 @@ func TestPace(t *testing.T) {
 					p.count(tt.size)
 				}
 				sent += tt.together
-				now = now.Add(p.due(&tt.limits, now))
+				now = now.Add(p.due(now))
 			}
 			took := now.Sub(start) + paceSlack
 			if rate := float64(sent) / took.Seconds(); rate > tt.perSecond*1.01 || rate < tt.perSecond*0.97 {
 				t.Errorf("%g a second", rate)
 			}
 			now = now.Add(time.Hour)
-			if p.due(&tt.limits, now) != 0 {
+			if p.due(now) != 0 {
 				t.Error("it is held back after a pause")
 			}
 		})
@@ -50,19 +51,22 @@ func TestPace(t *testing.T) {
 // New rates hold from when they come; what is owed by the old ones stays.
 func TestPaceChanges(t *testing.T) {
 	now := time.Now()
-	var p pace
+	var p *pace
 	slow, fast, none := &connLimits{messageRate: 1}, &connLimits{messageRate: 1000}, &connLimits{}
-	p.due(slow, now)
+	if p.follow(none, now) != nil {
+		t.Error("who has no rate needs no pace")
+	}
+	p = p.follow(slow, now)
 	for range 11 {
 		p.count(0)
 	}
-	if got := p.due(slow, now); got != 10*time.Second {
+	if got := p.follow(slow, now).due(now); got != 10*time.Second {
 		t.Errorf("%v", got)
 	}
-	if got := p.due(fast, now.Add(time.Second)); got != 9*time.Second {
+	if got := p.follow(fast, now).due(now.Add(time.Second)); got != 9*time.Second {
 		t.Errorf("%v", got)
 	}
-	if got := p.due(none, now); got != 0 {
+	if got := p.follow(none, now).due(now); got != 0 {
 		t.Errorf("%v", got)
 	}
 }

@@ -31,12 +31,8 @@ func (c *conn) isIdle(err error) (until time.Time, idle bool) {
 	if !c.parks || !errors.Is(err, os.ErrDeadlineExceeded) || c.ending() != nil {
 		return time.Time{}, false
 	}
-	limit := c.keepAlive + c.keepAlive/2
-	last := c.now
-	if last.IsZero() {
-		last = c.since
-	}
-	silent := time.Since(last)
+	limit := c.silence()
+	silent := time.Since(c.since) - time.Duration(c.heard.Load())
 	if limit > 0 {
 		if silent >= limit {
 			return time.Time{}, false
@@ -66,7 +62,7 @@ func (c *conn) unpark(err error) {
 		return
 	}
 	if c.dec == nil {
-		c.dec = packet.ResumeDecoder(c.decoder)
+		c.decode(packet.ResumeDecoder(c.decoder))
 		c.dec.SetLimits(&c.b.force.Load().decoding)
 	}
 	c.serveOn()

@@ -2,13 +2,12 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
-	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
-	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
@@ -35,10 +34,16 @@ func (r *run) add(c *conn, p *packet.Publish) *ending {
 	if code != mqtt.Success {
 		return r.stop(c, code, "more unacknowledged messages than the receive maximum")
 	}
-	c.arrived.message(p.Message.QoS, len(p.Message.Payload))
+	r.arrived.message(p.Message.QoS, len(p.Message.Payload))
 	c.pace.count(len(p.Message.Payload) + len(name))
 	m := &p.Message
-	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, c.now
+	m.Publisher, m.Origin, m.Created = c.client.id, mqtt.FromClient, r.now
+	if whole, lent := c.dec.Lent(); lent {
+		return r.collect(c, m, whole)
+	}
+	if e := r.passOn(c); e != nil {
+		return e
+	}
 	it := r.next()
 	it.id, it.qos, it.duplicate = p.ID, m.QoS, receipt == session.Duplicate
 	it.call.Client = c.client.info.Load()
@@ -63,7 +68,7 @@ func (r *run) stop(c *conn, code mqtt.ReasonCode, reason string) *ending {
 	return &ending{kind: hook.ByServer, code: code, reason: reason}
 }
 
-// authorize checks a publish against its client's grants.
+// authorize checks a publish against its client's grants and quotas.
 func (c *client) authorize(call *hook.Call) {
 	if call.Verdict.Action != hook.Pass {
 		return
@@ -74,6 +79,8 @@ func (c *client) authorize(call *hook.Call) {
 		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.NotAuthorized}
 	case !c.b.formatFits(m.Payload, m.Properties):
 		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.PayloadFormatInvalid, Reason: badFormat}
+	case !c.mayUse(m):
+		call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: quotaUsedUp}
 	}
 }
 
@@ -86,33 +93,33 @@ func (c *client) mayPublish(m *mqtt.Message) bool {
 // acknowledges it. The returned ending is that of the connection, if a hook or
 // an outage demands it.
 func (r *run) flush(c *conn) *ending {
-	if len(r.items) == 0 {
-		return nil
+	if e := r.passOn(c); e != nil || len(r.items) == 0 {
+		return e
 	}
 	b := c.b
 	ctx := c.hold()
+	r.open()
 	r.follow(c)
 	r.intercept(ctx, c, hook.BeforeAuthorization)
 	for i := range r.items {
 		c.client.authorize(&r.items[i].call)
 	}
 	r.intercept(ctx, c, hook.AfterAuthorization)
+	r.reclaim(!c.mayLend())
 	r.traces(func(it *inbound) { it.trace.Mark() })
-	r.retain(b)
+	r.retain(b, c.client.durability(), true)
 	r.traces(r.stored)
-	for i := range r.items {
-		it := &r.items[i]
-		if it.call.Verdict.Action == hook.Pass {
-			if it.trace != nil {
-				it.trace.Mark()
-			}
-			r.route(ctx, c, it)
-			if it.trace != nil {
-				it.trace.Routed(it.receivers)
-			}
-		} else if !it.duplicate {
-			b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
+	for i := 0; i < len(r.items); {
+		if r.items[i].lent > 0 {
+			i += r.passBorrowed(c, i)
+			continue
 		}
+		r.conclude(ctx, c, &r.items[i])
+		i++
+	}
+	if r.unsettled != 0 {
+		r.settle(b, r.unsettled, true)
+		r.unsettled = 0
 	}
 	var end *ending
 	position := r.position(c)
@@ -124,18 +131,44 @@ func (r *run) flush(c *conn) *ending {
 	r.endTraces()
 	clear(r.items)
 	r.items = r.items[:0]
+	r.loan.empty()
 	c.release()
 	return end
+}
+
+// conclude routes a message that was let pass, and tells of one that was not.
+func (r *run) conclude(ctx context.Context, c *conn, it *inbound) {
+	if it.call.Verdict.Action != hook.Pass {
+		if !it.duplicate {
+			c.b.dropped(c.client, it.call.Message, refusalCause(&it.call.Verdict))
+		}
+		return
+	}
+	if it.trace != nil {
+		it.trace.Mark()
+	}
+	r.route(ctx, c, it)
+	if it.trace != nil {
+		it.trace.Routed(it.receivers)
+	}
 }
 
 // route hands one message to its receivers, or refuses it if it can't be kept for
 // them.
 func (r *run) route(ctx context.Context, c *conn, it *inbound) {
 	m := it.call.Message
-	n, kept, err := c.b.routeFrom(ctx, &r.targets, m, c.source(it), it.qos > mqtt.AtMostOnce)
+	if m.Retain && !it.retained {
+		r.routeRetained(ctx, c, it)
+		return
+	}
+	refuse := refuseNothing
+	if it.qos > mqtt.AtMostOnce {
+		refuse = refuseUnwritten
+	}
+	n, kept, err := c.b.routeFrom(ctx, &r.targets, m, c.source(it), refuse)
 	if err != nil {
-		it.call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: err.Error(), By: sessionStore, Failed: true}
-		c.b.dropped(c.client, m, hook.CauseStore)
+		it.call.Verdict = unqueued(err)
+		c.b.dropped(c.client, m, unqueuedCause(err))
 		return
 	}
 	it.receivers, it.kept = n, kept
@@ -144,6 +177,18 @@ func (r *run) route(ctx context.Context, c *conn, it *inbound) {
 
 // sessionStore is who refuses what can't be kept for sessions.
 const sessionStore = "session store"
+
+// unqueued is the verdict about what can't be kept for sessions.
+func unqueued(err error) hook.CallVerdict {
+	return hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: err.Error(), By: sessionStore, Failed: true}
+}
+
+func unqueuedCause(err error) hook.Cause {
+	if errors.Is(err, errNoRoom) {
+		return hook.CauseQueueFull
+	}
+	return hook.CauseStore
+}
 
 // position returns what has to be written before the run is acknowledged; 0 for
 // nothing.
@@ -176,7 +221,7 @@ func (r *run) intercept(ctx context.Context, c *conn, phase hook.Phase) {
 	if len(r.calls) == 0 {
 		return
 	}
-	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointPublish, Calls: r.calls})
+	b.hooks.Intercept(ctx, phase, &hook.Batch{Point: hook.PointPublish, Calls: r.calls, Lent: len(r.loan.messages) > 0})
 	for i := range r.items {
 		it := &r.items[i]
 		if it.asked != nil && it.call.Verdict.Action == hook.Pass && it.call.Message != it.asked {
@@ -207,86 +252,6 @@ func (b *Broker) recheck(cl *client, phase hook.Phase, call *hook.Call) {
 	if phase == hook.AfterAuthorization && cl != nil && call.ToAuthorize != 0 && !cl.mayPublish(m) {
 		refuse(mqtt.NotAuthorized, "a plugin changed the message to what the client may not publish")
 	}
-}
-
-// retain stores the retained messages of the run and waits until they are as
-// durable as the store promises; one that could not be stored is refused.
-func (r *run) retain(b *Broker) {
-	var last uint64
-	for i := range r.items {
-		call := &r.items[i].call
-		if call.Verdict.Action != hook.Pass || !call.Message.Retain {
-			continue
-		}
-		rev, err := b.setRetained(call.Message)
-		if err != nil {
-			call.Verdict = hook.CallVerdict{Action: hook.Refuse, Code: mqtt.QuotaExceeded, Reason: err.Error(), By: "retained store"}
-			continue
-		}
-		last = rev
-	}
-	if last == 0 {
-		return
-	}
-	if err := b.waitRetained(last); err != nil {
-		for i := range r.items {
-			if call := &r.items[i].call; call.Verdict.Action == hook.Pass && call.Message.Retain {
-				call.Verdict = hook.CallVerdict{
-					Action: hook.Refuse, Code: mqtt.ImplementationSpecificError,
-					Reason: "the retained message could not be stored", By: "retained store", Failed: true,
-				}
-			}
-		}
-	}
-}
-
-func (b *Broker) setRetained(m *mqtt.Message) (revision uint64, err error) {
-	if !b.mayRetain(m) {
-		return 0, retain.ErrQuota
-	}
-	kept := m
-	if m.Hops != 0 {
-		// Whoever gets it later gets it on account of his subscription.
-		kept = m.Clone()
-		kept.Hops = 0
-	}
-	rev, err := b.retained.Set(kept, m.Created)
-	if err != nil {
-		return 0, err
-	}
-	kind := hook.RetainedChanged
-	if len(m.Payload) == 0 {
-		kind = hook.RetainedCleared
-	}
-	if b.hooks.Observes(kind) {
-		b.emit(nil, &hook.Event{Kind: kind, Message: m, ClientID: m.Publisher})
-	}
-	return rev, nil
-}
-
-// mayRetain holds a retained message against the limits. What removes or
-// shrinks one always may.
-func (b *Broker) mayRetain(m *mqtt.Message) bool {
-	count, bytes := b.retained.Len(), b.retained.Bytes()+m.Size()
-	if len(m.Payload) == 0 || count < b.limits().RetainedMessages && bytes <= b.limits().RetainedBytes {
-		return true
-	}
-	old, replaces := b.retained.Get(m.Topic, m.Created)
-	return replaces && (bytes-old.Size() <= b.limits().RetainedBytes || m.Size() <= old.Size())
-}
-
-func (b *Broker) waitRetained(revision uint64) error {
-	ctx, cancel := context.WithTimeout(b.hookContext(), b.limits().StoreTimeout)
-	defer cancel()
-	return b.retained.Wait(ctx, revision)
-}
-
-// retainedMessage looks in both trees.
-func (b *Broker) retainedMessage(name string, now time.Time) (*mqtt.Message, bool) {
-	if strings.HasPrefix(name, sysPrefix) {
-		return b.sys.Get(name, now)
-	}
-	return b.retained.Get(name, now)
 }
 
 // acknowledge answers one PUBLISH. A message that no hook could decide about is
@@ -331,7 +296,7 @@ func (c *conn) acknowledge(it *inbound, position uint64) *ending {
 
 func refusalCause(v *hook.CallVerdict) hook.Cause {
 	switch {
-	case v.By == "retained store", v.By == sessionStore:
+	case v.By == byRetainedStore, v.By == sessionStore:
 		return hook.CauseStore
 	case v.Failed:
 		return hook.CauseFailed
@@ -339,6 +304,8 @@ func refusalCause(v *hook.CallVerdict) hook.Cause {
 		return hook.CauseHook
 	case v.Code == mqtt.PayloadFormatInvalid:
 		return hook.CauseFormat
+	case v.Code == mqtt.QuotaExceeded:
+		return hook.CauseQuota
 	default:
 		return hook.CauseNotAuthorized
 	}

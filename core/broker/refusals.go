@@ -4,8 +4,9 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"sync"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 )
 
 // RefusalCause is why a connection did not become a client's: the causes by which
@@ -14,29 +15,30 @@ type RefusalCause string
 
 // The causes, in the order in which they can occur.
 const (
-	RefusedDescriptors         RefusalCause = "file_descriptors"     // the process has none left
-	RefusedPaused              RefusalCause = "paused"               // by the server API, or the broker ends
-	RefusedBanned              RefusalCause = "banned"               // its address, client identifier or user name
-	RefusedConnections         RefusalCause = "connections"          // Limits.Connections
-	RefusedListenerConnections RefusalCause = "listener_connections" // ListenerOptions.Connections
-	RefusedAddressConnections  RefusalCause = "address_connections"  // Limits.AddressConnections
-	RefusedRate                RefusalCause = "connect_rate"         // Limits.ConnectRate
-	RefusedAddressRate         RefusalCause = "address_connect_rate" // Limits.AddressConnectRate
-	RefusedHandshake           RefusalCause = "handshake"            // TLS or WebSocket failed
-	RefusedTimeout             RefusalCause = "connect_timeout"      // no complete CONNECT in time
-	RefusedLeft                RefusalCause = "left"                 // it ended before its CONNECT was complete
-	RefusedMalformed           RefusalCause = "malformed"            // no good CONNECT
-	RefusedProtocol            RefusalCause = "protocol"             // what the listener or the broker does not offer
-	RefusedBusy                RefusalCause = "busy"                 // Limits.Authentications, or a takeover that takes too long
-	RefusedNotAdmitted         RefusalCause = "not_admitted"         // by the validators
-	RefusedForeign             RefusalCause = "foreign_session"      // the client identifier is another user's
-	RefusedFlapping            RefusalCause = "flapping"             // Limits.Flapping
-	RefusedSessions            RefusalCause = "sessions"             // Limits.Sessions
+	RefusedDescriptors         RefusalCause = "file_descriptors"      // the process has none left
+	RefusedPaused              RefusalCause = "paused"                // by the server API, or the broker ends
+	RefusedBanned              RefusalCause = "banned"                // its address, client identifier or user name
+	RefusedConnections         RefusalCause = "connections"           // Limits.Connections
+	RefusedListenerConnections RefusalCause = "listener_connections"  // ListenerOptions.Connections
+	RefusedAddressConnections  RefusalCause = "address_connections"   // Limits.AddressConnections
+	RefusedListenerRate        RefusalCause = "listener_connect_rate" // ListenerOptions.ConnectRate
+	RefusedRate                RefusalCause = "connect_rate"          // Limits.ConnectRate
+	RefusedAddressRate         RefusalCause = "address_connect_rate"  // Limits.AddressConnectRate
+	RefusedHandshake           RefusalCause = "handshake"             // TLS or WebSocket failed
+	RefusedTimeout             RefusalCause = "connect_timeout"       // no complete CONNECT in time
+	RefusedLeft                RefusalCause = "left"                  // it ended before its CONNECT was complete
+	RefusedMalformed           RefusalCause = "malformed"             // no good CONNECT
+	RefusedProtocol            RefusalCause = "protocol"              // what the listener or the broker does not offer
+	RefusedBusy                RefusalCause = "busy"                  // Limits.Authentications, or a takeover that takes too long
+	RefusedNotAdmitted         RefusalCause = "not_admitted"          // by the validators
+	RefusedForeign             RefusalCause = "foreign_session"       // the client identifier is another user's
+	RefusedFlapping            RefusalCause = "flapping"              // Limits.Flapping
+	RefusedSessions            RefusalCause = "sessions"              // Limits.Sessions
 )
 
 var refusals = [...]RefusalCause{
 	RefusedDescriptors, RefusedPaused, RefusedBanned, RefusedConnections, RefusedListenerConnections,
-	RefusedAddressConnections, RefusedRate, RefusedAddressRate, RefusedHandshake, RefusedTimeout, RefusedLeft,
+	RefusedAddressConnections, RefusedListenerRate, RefusedRate, RefusedAddressRate, RefusedHandshake, RefusedTimeout, RefusedLeft,
 	RefusedMalformed, RefusedProtocol, RefusedBusy, RefusedNotAdmitted, RefusedForeign, RefusedFlapping, RefusedSessions,
 }
 
@@ -60,22 +62,7 @@ func (b *Broker) turnedAway(why RefusalCause, listener, peer string, err error) 
 // refusalLog writes of each cause so many lines at once, then one now and then:
 // anybody can make any number of refused connections. The zero value is ready
 // for use.
-type refusalLog struct {
-	mu    sync.Mutex // guards the field below
-	lines map[RefusalCause]*lineRate
-}
-
-// lineRate is how many lines may still be written.
-type lineRate struct {
-	left     int
-	refilled time.Time
-	skipped  int // since the last line
-}
-
-const (
-	refusalLines = 20
-	refusalEvery = time.Second
-)
+type refusalLog [len(refusals)]admission.Lines
 
 // line writes a line, if it is its turn. A cause has a turn of its own, so that
 // a flood of one does not hide another.
@@ -83,7 +70,7 @@ func (l *refusalLog) line(log *slog.Logger, level slog.Level, message string, wh
 	if !log.Enabled(context.Background(), level) {
 		return
 	}
-	skipped, ok := l.turn(why, time.Now())
+	skipped, ok := l[slices.Index(refusals[:], why)].Turn(time.Now())
 	if !ok {
 		return
 	}
@@ -91,28 +78,4 @@ func (l *refusalLog) line(log *slog.Logger, level slog.Level, message string, wh
 		attrs = append(attrs, slog.Int("not_logged_before", skipped))
 	}
 	log.LogAttrs(context.Background(), level, message, attrs...) //nolint:sloglint // its callers' are constant
-}
-
-func (l *refusalLog) turn(why RefusalCause, now time.Time) (skipped int, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r := l.lines[why]
-	if r == nil {
-		r = &lineRate{left: refusalLines, refilled: now}
-		if l.lines == nil {
-			l.lines = make(map[RefusalCause]*lineRate)
-		}
-		l.lines[why] = r
-	}
-	if n := int(now.Sub(r.refilled) / refusalEvery); n > 0 {
-		r.left = min(refusalLines, r.left+n)
-		r.refilled = r.refilled.Add(time.Duration(n) * refusalEvery)
-	}
-	if r.left == 0 {
-		r.skipped++
-		return 0, false
-	}
-	r.left--
-	skipped, r.skipped = r.skipped, 0
-	return skipped, true
 }

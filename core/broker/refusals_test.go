@@ -37,6 +37,10 @@ func TestRefusals(t *testing.T) {
 			b.SetListener("test", broker.ListenerOptions{Connections: 1})
 			connectOne(t, b)
 		}, dialClosed, broker.RefusedListenerConnections},
+		{"rate of the listener", broker.Limits{}, func(t *testing.T, b *brokertest.Broker) {
+			b.SetListener("test", broker.ListenerOptions{ConnectRate: slow})
+			connectOne(t, b)
+		}, dialClosed, broker.RefusedListenerRate},
 		{"paused", broker.Limits{}, func(_ *testing.T, b *brokertest.Broker) { b.Clients().Pause() }, dialClosed, broker.RefusedPaused},
 		{"banned address", broker.Limits{}, func(t *testing.T, b *brokertest.Broker) { mustBan(t, b, ban.Address, "127.0.0.1") }, dialClosed, broker.RefusedBanned},
 		{"banned client", broker.Limits{}, func(t *testing.T, b *brokertest.Broker) { mustBan(t, b, ban.ClientID, "c") }, connectFails(mqtt.Banned), broker.RefusedBanned},

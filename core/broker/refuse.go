@@ -40,6 +40,7 @@ func (c *conn) refuseMalformed(err error) {
 // refuse counts a refusal, tells of it and queues its CONNACK.
 func (c *conn) refuse(why RefusalCause, clientID string, adm *hook.Admission) {
 	adm.Code = connackCode(adm.Code)
+	c.endConnect(adm.Code, adm.Reason)
 	c.b.stats.refused(why, 1)
 	attrs := []slog.Attr{
 		slog.String("client", clientID), slog.String("peer", c.peer), slog.String("code", adm.Code.String()),

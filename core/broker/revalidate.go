@@ -16,8 +16,8 @@ import (
 // CONNECT told, and waits for their decision; a cached one does not count. If
 // they refuse, the connection ends and the error is a *Refusal. Otherwise the
 // new decision takes the place of the old one: grants, items, the time for which
-// it is valid, and of the limits those that the client was not promised in
-// CONNACK (session expiry, queue, rates, number of subscriptions).
+// it is valid, durability, and of the limits those that the client was not
+// promised in CONNACK (session expiry, queue, rates, number of subscriptions).
 // Subscriptions that are no longer granted end, queued messages that may no
 // longer be received are dropped, and a will that may no longer be published is
 // not. A client that came by enhanced authentication can't be asked without
@@ -80,10 +80,15 @@ func (c *conn) readmit(adm *hook.Admission) *ending {
 			serverReference: adm.ServerReference, err: adm.Err, silent: adm.Close,
 		}
 	}
+	allowed, err := c.b.allowance(adm)
+	if err != nil {
+		return &ending{kind: hook.ByServer, code: mqtt.QuotaExceeded, reason: err.Error()}
+	}
 	lim := c.b.limits().with(&adm.Limits)
 	lim.maxQoS = c.limits.Load().maxQoS // CONNACK told it
 	sess := c.promised
 	sess.QueueMessages, sess.QueueBytes = lim.queue, lim.queueBytes
+	sess.Kept = c.b.limits().kept(&adm.Limits)
 
 	cl.mu.Lock()
 	if cl.conn != c {
@@ -94,8 +99,10 @@ func (c *conn) readmit(adm *hook.Admission) *ending {
 	cl.expiry = min(cl.expiry, lim.sessionExpiry)
 	cl.info.Store(c.info(cl.id, adm))
 	cl.rights.Store(hook.NewRights(adm.Grants, cl.id, adm.Username))
+	cl.allowed.Store(allowed)
 	cl.mu.Unlock()
 
+	cl.setDurability(c.b.durabilityFor(c.at, adm))
 	cl.describe()
 	cl.sess.SetLimits(sess)
 	cl.narrow()
@@ -119,13 +126,15 @@ func (c *client) narrow() {
 			c.b.emit(c, &hook.Event{Kind: hook.Unsubscribed, Subscription: sub, Code: mqtt.NotAuthorized})
 		}
 	}
-	c.sess.Filter(func(d mqtt.Delivery) bool {
+	c.recheck.Store(true) // what leaves the disk meanwhile
+	_, onDisk := c.sess.Filter(func(d mqtt.Delivery) bool {
 		if d.Direct || c.mayReceive(d.Message) {
 			return true
 		}
 		c.b.dropped(c, d.Message, hook.CauseNotAuthorized)
 		return false
 	})
+	c.recheck.Store(onDisk)
 }
 
 // covered reports whether a filter, its mountpoint in front, is granted.

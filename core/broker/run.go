@@ -3,6 +3,7 @@ package broker
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -18,10 +19,12 @@ type inbound struct {
 	id        uint16
 	qos       mqtt.QoS // of the packet: the acknowledgement's
 	duplicate bool     // QoS 2, already handled: answer again
+	lent      int      // its number in the loan, from 1; 0: it is not lent
 	call      hook.Call
 	asked     *mqtt.Message // what interceptors were asked about
 	receivers int
-	kept      bool  // it is in queues that outlive the broker
+	kept      bool  // it is in queues that outlive the broker, or retained in their log
+	retained  bool  // it is, if that was wanted
 	trace     Trace // nil: it is not followed
 }
 
@@ -31,8 +34,13 @@ type run struct {
 	items   []inbound
 	calls   []*hook.Call
 	targets []router.Target
+	now     time.Time // when what is being handled was read
+	arrived tally     // of that
+	parcel  parcel    // publishes that are passed on as they came
+	loan    loan      // those that are shown to interceptors before
 
-	followed bool // some of the items are
+	unsettled uint64 // the revision of a retained message that has to be waited for; 0 for none
+	followed  bool   // some of the items are
 }
 
 // runs are those that no connection needs: one holds its run while it handles

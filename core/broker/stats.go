@@ -12,17 +12,18 @@ import (
 
 // counters are the broker's own numbers.
 type counters struct {
-	connections, clients, parked                  atomic.Int64
-	mostClients                                   atomic.Int64 // at once
-	sockets, connectPackets                       atomic.Uint64
-	connects, refusedConnections, expiredSessions atomic.Uint64
-	messagesDropped                               atomic.Uint64
-	in, out                                       [len(versions)]flow
-	endings                                       [len(endings)]atomic.Uint64
-	bytesIn, bytesOut, packetsIn, packetsOut      atomic.Uint64
-	drops                                         [len(causes)]atomic.Uint64
-	refusals                                      [len(refusals)]atomic.Uint64
-	heldBack                                      atomic.Uint64 // times
+	connections, clients, parked             atomic.Int64
+	mostClients                              atomic.Int64 // at once
+	sockets, connectPackets                  atomic.Uint64
+	connects, refusedConnections             atomic.Uint64
+	expiredSessions, overflowedSessions      atomic.Uint64
+	messagesDropped                          atomic.Uint64
+	in, out                                  [len(versions)]flow
+	endings                                  [len(endings)]atomic.Uint64
+	bytesIn, bytesOut, packetsIn, packetsOut atomic.Uint64
+	drops                                    [len(causes)]atomic.Uint64
+	refusals                                 [len(refusals)]atomic.Uint64
+	heldBack                                 atomic.Uint64 // times
 }
 
 // versions are those that are counted apart; see versionAt.
@@ -49,7 +50,7 @@ func Causes() []hook.Cause { return slices.Clone(causes[:]) }
 var causes = [...]hook.Cause{
 	hook.CauseQueueFull, hook.CauseExpired, hook.CauseOffline, hook.CauseTooLarge, hook.CauseNotAuthorized,
 	hook.CauseHook, hook.CauseFailed, hook.CauseSession, hook.CauseRate, hook.CauseStore,
-	hook.CauseFormat, hook.CauseHops, hook.CauseMemory,
+	hook.CauseFormat, hook.CauseHops, hook.CauseMemory, hook.CauseQuota,
 }
 
 // connected counts a client that comes (1) or goes (-1).
@@ -109,6 +110,7 @@ type Stats struct {
 	MostClients         int // at once
 	Idle                int // connections that say nothing; see Limits.IdleAfter
 	Authenticating      int // clients that wait until the validators are asked about them
+	Asking              int // clients about which the validators are being asked
 	Sessions            int // connected or not
 	Subscriptions       int // shared ones included
 	SharedSubscriptions int
@@ -130,6 +132,7 @@ type Stats struct {
 	PacketsIn           uint64
 	PacketsOut          uint64
 	ExpiredSessions     uint64
+	OverflowedSessions  uint64                  // that ended because their queue was full
 	Drops               map[hook.Cause]uint64   // without causes that did not occur
 	Refusals            map[RefusalCause]uint64 // without causes that did not occur
 	Disconnects         map[string]uint64       // by who ended it: "client", "network", "takeover", "server"
@@ -158,8 +161,9 @@ func (b *Broker) Stats() Stats {
 		MessagesIn: total.messagesIn, MessagesOut: total.messagesOut, MessagesDropped: s.messagesDropped.Load(),
 		PayloadIn: total.payloadIn, PayloadOut: total.payloadOut,
 		BytesIn: s.bytesIn.Load(), BytesOut: s.bytesOut.Load(), PacketsIn: s.packetsIn.Load(), PacketsOut: s.packetsOut.Load(),
-		ExpiredSessions: s.expiredSessions.Load(), Drops: make(map[hook.Cause]uint64), Disconnects: make(map[string]uint64),
+		ExpiredSessions: s.expiredSessions.Load(), OverflowedSessions: s.overflowedSessions.Load(), Drops: make(map[hook.Cause]uint64), Disconnects: make(map[string]uint64),
 		Refusals: make(map[RefusalCause]uint64), HeldBack: s.heldBack.Load(), QueuedBytes: int(b.queued.Used().Load()), Authenticating: b.authentications.Waiting(),
+		Asking: b.authentications.Inside(),
 	}
 	for i, c := range causes {
 		if n := s.drops[i].Load(); n > 0 {

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // traffic counts one connection. What it counts is counted for the whole broker
@@ -51,7 +52,7 @@ func (t *traffic) reset() {
 // fill reads once from the network, into the decoder.
 func (c *conn) fill() error {
 	before := c.dec.Buffered()
-	err := c.dec.Fill(c.nc)
+	err := c.dec.Fill(&c.dec.from)
 	c.countIn(c.dec.Buffered() - before)
 	return err
 }
@@ -88,6 +89,13 @@ func (t *tally) message(qos mqtt.QoS, payload int) {
 	t.payload[qos] += uint32(payload) //nolint:gosec // at most the size of a packet
 }
 
+// passed adds PUBLISH packets of QoS 0.
+func (t *tally) passed(p *session.Passed) {
+	t.packets += uint64(p.Messages)                   //nolint:gosec // not negative
+	t.messages[mqtt.AtMostOnce] += uint32(p.Messages) //nolint:gosec // bounded by what a session takes
+	t.payload[mqtt.AtMostOnce] += uint32(p.Payload)   //nolint:gosec // likewise
+}
+
 // flow counts PUBLISH packets of one version and direction by their QoS.
 type flow struct {
 	messages, payload [mqtt.ExactlyOnce + 1]atomic.Uint64
@@ -106,9 +114,7 @@ func (f *flow) add(t *tally) (messages uint64) {
 }
 
 // countArrived counts what was read. Called by the reader.
-func (c *conn) countArrived() {
-	t := c.arrived
-	c.arrived = tally{}
+func (c *conn) countArrived(t tally) {
 	c.counts.packetsIn.Add(t.packets)
 	c.b.stats.packetsIn.Add(t.packets)
 	if n := c.b.stats.in[versionAt(c.version)].add(&t); n > 0 {

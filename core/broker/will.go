@@ -55,7 +55,7 @@ func (c *client) denyWill() {
 func (b *Broker) publishWill(c *client, w *hook.Will) {
 	m := w.Message.Clone()
 	m.Created = time.Now()
-	if _, v := b.publishInternal(c, m); v.Action == hook.Pass && b.hooks.Observes(hook.WillSent) {
+	if _, _, v := b.publishInternal(c, m); v.Action == hook.Pass && b.hooks.Observes(hook.WillSent) {
 		b.emit(c, &hook.Event{Kind: hook.WillSent, Message: m})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
+	"github.com/gatehouse-mqtt/gatehouse/internal/socket"
 )
 
 const (
@@ -41,14 +43,26 @@ type writer struct {
 
 	goes sync.WaitGroup // the running goroutine
 
-	feed feed
+	feed *feed // nil for none
 
 	// What follows belongs to the running goroutine.
+	*desk           // nil while none runs
+	until time.Time // the deadline of writing
+}
+
+// desk is what a running writer works with. An idle connection has none.
+type desk struct {
+	buf   []byte
 	batch []session.Outgoing
 	later []*mqtt.Message // that deliver hooks published
 	taken tally           // what was collected
-	until time.Time       // the deadline of writing
+	out   socket.Writer   // to the connection
 }
+
+// desks are those at which no writer sits.
+var desks = sync.Pool{New: func() any {
+	return &desk{buf: make([]byte, 0, writeBufSize), batch: make([]session.Outgoing, 0, writeBatch)}
+}}
 
 func (w *writer) init(c *conn) { w.c = c }
 
@@ -75,7 +89,7 @@ func (w *writer) kick() {
 func (w *writer) flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.control) > 0 || len(w.feed.list) > 0 {
+	if len(w.control) > 0 || w.feed != nil {
 		w.start()
 	}
 }
@@ -88,7 +102,6 @@ func (w *writer) rest() {
 	if w.running {
 		return
 	}
-	w.batch = nil
 	if len(w.control) == 0 {
 		w.control = nil
 	}
@@ -120,12 +133,12 @@ func (w *writer) farewell(timeout time.Duration) {
 	w.goes.Wait()
 }
 
-var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeBufSize); return &b }}
-
 // run writes until there is nothing left.
 func (w *writer) run() {
-	bufp := writeBuffers.Get().(*[]byte)
-	buf := (*bufp)[:0]
+	d := desks.Get().(*desk)
+	w.desk = d
+	d.out.Reset(w.c.nc)
+	buf := d.buf
 	for {
 		buf = w.collect(buf[:0])
 		if len(buf) > 0 {
@@ -145,13 +158,14 @@ func (w *writer) run() {
 			w.mu.Unlock()
 			continue
 		}
-		w.running = false
+		w.running, w.desk = false, nil
 		w.mu.Unlock()
 		break
 	}
+	d.out.Reset(nil)
 	if cap(buf) <= 4*writeBufSize {
-		*bufp = buf[:0]
-		writeBuffers.Put(bufp)
+		d.buf = buf[:0]
+		desks.Put(d)
 	}
 }
 
@@ -159,7 +173,7 @@ func (w *writer) run() {
 func (w *writer) write(buf []byte) {
 	for {
 		patient := w.renewDeadline()
-		n, err := w.c.nc.Write(w.c.piece(buf))
+		n, err := w.out.Write(w.c.piece(buf))
 		w.c.countBytesOut(n)
 		if buf = buf[n:]; err == nil {
 			if len(buf) == 0 {
@@ -221,6 +235,7 @@ func (w *writer) collect(buf []byte) []byte {
 		if len(w.batch) == 0 && !w.feedSome(now) {
 			break
 		}
+		w.recheck()
 		w.screen()
 		buf = w.overtake(buf)
 		for i := range w.batch {
@@ -228,15 +243,29 @@ func (w *writer) collect(buf []byte) []byte {
 		}
 		clear(w.batch)
 	}
-	if cap(w.batch) > writeBatch {
-		w.batch = nil
-	}
 	w.c.countLeaving(w.taken)
 	w.taken = tally{}
 	return buf
 }
 
 func (w *writer) expired(m *mqtt.Message) { w.c.b.dropped(w.c.client, m, hook.CauseExpired) }
+
+// recheck drops what has come from the disk and is not granted any more.
+func (w *writer) recheck() {
+	cl := w.c.client
+	if !cl.recheck.Load() {
+		return
+	}
+	w.batch = slices.DeleteFunc(w.batch, func(o session.Outgoing) bool {
+		d := &o.Delivery
+		if o.Kind != session.SendPublish || o.Dup || d.Direct || cl.mayReceive(d.Message) {
+			return false
+		}
+		cl.sess.Cancel(o.ID)
+		w.c.b.dropped(cl, d.Message, hook.CauseNotAuthorized)
+		return true
+	})
+}
 
 // screen asks the deliver hooks about what was queued while the client was
 // away.
@@ -269,6 +298,7 @@ func (w *writer) screen() {
 	for i := range w.batch {
 		o := w.batch[i]
 		switch {
+		case o.Kind == session.SendPassed:
 		case o.Delivery.Message == nil:
 			w.c.client.sess.Cancel(o.ID)
 			continue
@@ -288,12 +318,23 @@ func (w *writer) screen() {
 // encode appends one packet.
 func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 	c := w.c
-	if o.Kind == session.SendPubrel {
+	switch o.Kind {
+	case session.SendPubrel:
 		buf, _ = c.enc.Append(buf, &packet.Ack{Kind: packet.PUBREL, ID: o.ID})
 		w.taken.packets++
 		return buf
+	case session.SendPassed:
+		buf = append(buf, o.Passed.Packets...)
+		w.taken.passed(o.Passed)
+		o.Passed.Release()
+		return buf
 	}
 	m := c.client.unmount(o.Delivery.Message)
+	if !o.Dup && !c.client.mayGet(m, now) {
+		c.client.sess.Cancel(o.ID)
+		c.b.dropped(c.client, o.Delivery.Message, hook.CauseQuota)
+		return buf
+	}
 	h := packet.PublishHeader{
 		ID: o.ID, QoS: o.Delivery.QoS, Dup: o.Dup, Retain: o.Delivery.Retain,
 		SubscriptionIDs: o.Delivery.SubscriptionIDs(),
@@ -317,6 +358,9 @@ func (w *writer) encode(buf []byte, o *session.Outgoing, now time.Time) []byte {
 	w.taken.packets++
 	w.taken.message(o.Delivery.QoS, len(m.Payload))
 	c.client.receipts.sent(o.Delivery.Message, o.ID)
+	if t := c.b.force.Load().tracer; t != nil {
+		t.Sent(o.Delivery.Message, c.client.id, o.Delivery.QoS)
+	}
 	if c.b.hooks.Observes(hook.Delivered) {
 		c.b.emit(c.client, &hook.Event{Kind: hook.Delivered, Message: o.Delivery.Message})
 	}

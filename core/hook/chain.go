@@ -33,6 +33,7 @@ type interceptorStage struct {
 	phase     Phase
 	interests []Interest
 	held      *atomic.Int64 // payload bytes held; shared by the entry's stages
+	borrows   bool          // it may be shown messages that are lent
 	slots     slots
 }
 
@@ -43,6 +44,8 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 			e.Counters = new(Counters)
 		}
 		held := new(atomic.Int64)
+		borrower, ok := e.Interceptor.(Borrower)
+		borrows := ok && borrower.Borrows()
 		var own [numPhases][NumPoints]*interceptorStage
 		for _, in := range e.Interests {
 			if in.Point >= NumPoints {
@@ -54,7 +57,7 @@ func newInterceptorChain(entries []InterceptorEntry) *interceptorChain {
 			}
 			if own[phase][in.Point] == nil {
 				own[phase][in.Point] = &interceptorStage{
-					InterceptorEntry: e, phase: phase, held: held,
+					InterceptorEntry: e, phase: phase, held: held, borrows: borrows,
 					slots: newSlots(e.Policy.MaxConcurrent, defaultInterceptorConcurrency),
 				}
 				c.stages[phase][in.Point] = append(c.stages[phase][in.Point], own[phase][in.Point])
@@ -109,7 +112,7 @@ func (s *interceptorStage) selectCalls(b *Batch) *Batch {
 			calls = append(calls, c)
 		}
 	}
-	return &Batch{Point: b.Point, Calls: calls}
+	return &Batch{Point: b.Point, Calls: calls, Lent: b.Lent}
 }
 
 func (s *interceptorStage) wants(c *Call) bool {
@@ -178,9 +181,12 @@ func (in *Interest) wantsFilter(filter string) bool {
 // run makes one call under the stage's policy and checks what came of it.
 func (s *interceptorStage) run(ctx context.Context, h *Hooks, b *Batch) {
 	pc := &s.Counters.points[b.Point]
+	watchers := h.watch.Of(s.Name, b.Point)
+	if b.Lent && (watchers != nil || !s.borrows) {
+		b.own()
+	}
 	var arr [16]original
 	before := remember(arr[:0], b)
-	watchers := h.watch.Of(s.Name, b.Point)
 	t, err := s.attempt(ctx, pc, b, before)
 	if err != nil {
 		s.applyPolicy(pc, b)

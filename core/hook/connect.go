@@ -139,6 +139,22 @@ type Decision struct {
 	CacheFor         time.Duration // 0: never
 	Items            map[string][]byte
 	AuthData         []byte // nil if none
+	Quota            *Quota // nil: this validator does not limit
+	Durability       Durability
+}
+
+// Quota limits what is used by day and by month. The broker counts; see package
+// core/quota.
+type Quota struct {
+	Account   string         // whose usage it is; "" is the user name
+	By        string         // the validator that granted it, whose accounts are its own; filled by the chain
+	Zone      *time.Location // where days and months begin; nil is UTC
+	Published bool           // what the client publishes counts
+	Delivered bool           // what is delivered to it counts
+
+	// A nil limit is none, 0 is nothing at all. Bytes are those of topics and
+	// payloads.
+	BytesPerDay, BytesPerMonth, MessagesPerDay, MessagesPerMonth *uint64
 }
 
 // Limits narrow what a client may ask for. A nil field leaves the broker's own

@@ -71,17 +71,18 @@ type Event struct {
 	Subscription mqtt.Subscription
 	Code         mqtt.ReasonCode
 	Reason       string
-	Cause        Cause
+	Cause        Cause // of Dropped; of SessionExpired if its queue was full
 	Disconnect   DisconnectKind
 }
 
-// Cause says why a message was dropped.
+// Cause says why a message was dropped, or a session ended.
 type Cause string
 
 // The causes of drops; counters and events use the same words.
 const (
 	CauseQueueFull     Cause = "queue_full"
 	CauseMemory        Cause = "memory" // too much waits in all queues together
+	CauseQuota         Cause = "quota"  // the client has used up what it may by day or by month
 	CauseExpired       Cause = "expired"
 	CauseOffline       Cause = "offline" // QoS 0 for a session without a connection
 	CauseTooLarge      Cause = "too_large"

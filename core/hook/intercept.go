@@ -54,6 +54,10 @@ type Batch struct {
 	Point Point // PointPublish, PointSubscribe, PointUnsubscribe or PointDeliver
 	Calls []*Call
 
+	// Lent says that the payloads of the messages are lent: whoever keeps one
+	// after Intercept has returned keeps a copy. Only a [Borrower] sees it set.
+	Lent bool
+
 	// DecidedBy is set by an interceptor whose interests have changed since it
 	// was chosen for the batch: what it may change is in these. Nil: in those by
 	// which it was chosen.
@@ -62,6 +66,19 @@ type Batch struct {
 	// Answerable is set by an interceptor that wants to be told of a change that
 	// it may not make. Nil: it does not.
 	Answerable Answerable
+}
+
+// Borrower is a companion of interceptors that keep no message of a batch. A
+// changed clone may have the payload of what it was made of, whether that is lent
+// or not.
+type Borrower interface{ Borrows() bool }
+
+// own gives every call a message of its own, which may be kept.
+func (b *Batch) own() {
+	for _, c := range b.Calls {
+		c.Message = c.Message.Kept()
+	}
+	b.Lent = false
 }
 
 // Answerable is told what a hook changed although it may not. The call is

@@ -48,6 +48,8 @@ type Admission struct {
 	ValidFor         time.Duration // the shortest; 0: for ever
 	Items            map[string][]byte
 	AuthData         []byte
+	Quotas           []Quota // all of them have to leave room
+	Durability       Durability
 }
 
 type validatorStage struct {
@@ -129,6 +131,12 @@ func (a *Admission) merge(by string, d *Decision) {
 	if d.Grants != nil {
 		a.Grants = append(a.Grants, &Grants{List: d.Grants.List, By: by})
 	}
+	if d.Quota != nil {
+		q := *d.Quota
+		q.By = by
+		a.Quotas = append(a.Quotas, q)
+	}
+	a.Durability = a.Durability.stricter(d.Durability)
 	if d.ValidFor > 0 && (a.ValidFor == 0 || d.ValidFor < a.ValidFor) {
 		a.ValidFor = d.ValidFor
 	}

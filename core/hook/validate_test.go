@@ -105,6 +105,30 @@ func TestValidatorsMerge(t *testing.T) {
 	}
 }
 
+// Of what several validators say about durability the strictest counts.
+func TestDurabilityMerges(t *testing.T) {
+	for _, tt := range []struct {
+		said []hook.Durability
+		want string
+	}{
+		{[]hook.Durability{hook.DurabilityUnstated, hook.DurabilityUnstated}, ""},
+		{[]hook.Durability{hook.DurabilityUnstated, hook.DurabilityNone}, "none"},
+		{[]hook.Durability{hook.DurabilityInterval, hook.DurabilityUnstated}, "interval"},
+		{[]hook.Durability{hook.DurabilityNone, hook.DurabilitySync, hook.DurabilityInterval}, "sync"},
+	} {
+		h := hook.NewHooks(nil)
+		var entries []hook.ValidatorEntry
+		for _, d := range tt.said {
+			entries = append(entries, hook.ValidatorEntry{Validator: says(hook.Decision{Verdict: hook.Allow, Durability: d})})
+		}
+		h.SetValidators(entries)
+		if got := h.Validate(t.Context(), new(hook.Connect)).Durability.String(); got != tt.want {
+			t.Errorf("%v: %q", tt.said, got)
+		}
+		h.Close()
+	}
+}
+
 // slow answers when its context ends, as a facade of a hanging plugin does.
 func TestValidatorTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 )
 
 const (
@@ -209,23 +211,14 @@ func (h *handshaker) handshake(raw net.Conn, e *list.Element, entered bool) {
 type refusals struct {
 	log      *slog.Logger
 	listener string
-
-	mu        sync.Mutex // guards the fields below
-	left      int        // lines that may still be written
-	refilled  time.Time
-	notLogged int
+	lines    admission.Lines
 }
-
-const (
-	refusalBurst = 20
-	refusalEvery = time.Second
-)
 
 func (r *refusals) init(log *slog.Logger, listener string) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	r.log, r.listener, r.left, r.refilled = log, listener, refusalBurst, time.Now()
+	r.log, r.listener = log, listener
 }
 
 func (r *refusals) refused(nc net.Conn, err error) {
@@ -236,7 +229,7 @@ func (r *refusals) refused(nc net.Conn, err error) {
 	if !r.log.Enabled(context.Background(), level) {
 		return
 	}
-	skipped, ok := r.turn()
+	skipped, ok := r.lines.Turn(time.Now())
 	if !ok {
 		return
 	}
@@ -251,25 +244,6 @@ func (r *refusals) refused(nc net.Conn, err error) {
 		attrs = append(attrs, slog.Int("not_logged_before", skipped))
 	}
 	r.log.LogAttrs(context.Background(), level, "connection refused", attrs...)
-}
-
-// turn reports whether a line may be written, and how many were not since the
-// last one.
-func (r *refusals) turn() (skipped int, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	now := time.Now()
-	if n := int(now.Sub(r.refilled) / refusalEvery); n > 0 {
-		r.left = min(refusalBurst, r.left+n)
-		r.refilled = r.refilled.Add(time.Duration(n) * refusalEvery)
-	}
-	if r.left == 0 {
-		r.notLogged++
-		return 0, false
-	}
-	r.left--
-	skipped, r.notLogged = r.notLogged, 0
-	return skipped, true
 }
 
 // wentAway reports whether a handshake ended because the client said no more,

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/gatehouse-mqtt/gatehouse/internal/socket"
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
 )
@@ -54,7 +55,7 @@ func dial(ctx context.Context, network, address string) (net.Conn, error) {
 			return nil, errors.Join(err, conn.Close())
 		}
 	}
-	return conn, nil
+	return socket.New(conn), nil
 }
 
 // disconnect closes a connection. It does not wait for ever: closing has been

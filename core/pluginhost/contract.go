@@ -175,7 +175,7 @@ func DecisionProto(d *hook.Decision) *pluginv1.Decision {
 		Verdict: decisionVerdicts[d.Verdict], ReasonCode: uint32(d.Code), Reason: toUTF8(d.Reason), ServerReference: toUTF8(d.ServerReference),
 		AssignedClientId: toUTF8(d.AssignedClientID), UserProperties: userToProto(userToUTF8(d.User)), Mountpoint: toUTF8(d.Mountpoint),
 		Limits: limitsToProto(&d.Limits), ValidSeconds: wholeSeconds(d.ValidFor), CacheSeconds: wholeSeconds(d.CacheFor),
-		AuthenticationData: d.AuthData,
+		AuthenticationData: d.AuthData, Quota: quotaToProto(d.Quota), Durability: pluginv1.Durability(d.Durability),
 	}
 	if d.Username != nil {
 		out.Username = new(toUTF8(*d.Username))

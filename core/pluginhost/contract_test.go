@@ -57,11 +57,18 @@ func TestDecisionRoundTrip(t *testing.T) {
 			Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW, AssignedClientId: "c", Username: proto.String("u"), Mountpoint: "m/",
 			UserProperties: []*pluginv1.UserProperty{{Key: "k", Value: "v"}}, ValidSeconds: 5, CacheSeconds: 6,
 			Items: map[string][]byte{"i": {1}}, AuthenticationData: []byte{2},
+			Durability: pluginv1.Durability_DURABILITY_NONE,
 			Limits: &pluginv1.SessionLimits{
 				KeepAliveSeconds: proto.Uint32(1), SessionExpirySeconds: proto.Uint32(2), ReceiveMaximum: proto.Uint32(3),
 				MaximumPacketSize: proto.Uint32(4), MaximumQos: proto.Uint32(1), TopicAliasMaximum: proto.Uint32(5),
 				QueueMessages: proto.Uint32(6), QueueBytes: proto.Uint64(7), PublishMessagesPerSecond: proto.Float64(8),
 				PublishBytesPerSecond: proto.Float64(9), Subscriptions: proto.Uint32(10),
+			},
+			Quota: &pluginv1.Quota{
+				Account: "a", TimeZone: "Europe/Berlin", Actions: []pluginv1.GrantAction{
+					pluginv1.GrantAction_GRANT_ACTION_PUBLISH, pluginv1.GrantAction_GRANT_ACTION_RECEIVE,
+				},
+				BytesPerDay: proto.Uint64(0), BytesPerMonth: proto.Uint64(11), MessagesPerDay: proto.Uint64(12), MessagesPerMonth: proto.Uint64(13),
 			},
 			Grants: &pluginv1.GrantList{Grants: []*pluginv1.Grant{
 				{Effect: pluginv1.GrantEffect_GRANT_EFFECT_ALLOW, Filter: "#", MaximumQos: proto.Uint32(1)},

@@ -108,10 +108,13 @@ func appendUser(dst []byte, field byte, list []mqtt.UserProperty) []byte {
 
 // sizeMessage is the size of a Message with so much of its payload.
 func sizeMessage(m *mqtt.Message, payload []byte) int {
-	n := sizeString(len(m.Topic)) + sizeString(len(payload)) + sizeUint(uint64(len(m.Payload))) +
-		sizeUint(uint64(m.QoS)) + sizeString(len(m.Publisher)) +
-		sizeUint(uint64(originToWire(m.Origin))) + sizeUint(uint64(createdNanos(m))) +
-		sizeUint(uint64(m.Hops))
+	return sizeString(len(m.Topic)) + sizeString(len(payload)) + sizeAfterPayload(m)
+}
+
+// sizeAfterPayload is the size of what appendMessage writes behind the payload.
+func sizeAfterPayload(m *mqtt.Message) int {
+	n := sizeUint(uint64(len(m.Payload))) + sizeUint(uint64(m.QoS)) + sizeString(len(m.Publisher)) +
+		sizeUint(uint64(originToWire(m.Origin))) + sizeUint(uint64(createdNanos(m))) + sizeUint(uint64(m.Hops))
 	if m.Retain {
 		n += 2
 	}

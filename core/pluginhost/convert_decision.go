@@ -48,7 +48,23 @@ func decisionFromProto(p *pluginv1.Decision) (*hook.Decision, error) {
 			return nil, err
 		}
 	}
+	if p.Quota != nil {
+		if d.Quota, err = quotaFromProto(p.Quota); err != nil {
+			return nil, err
+		}
+	}
+	if d.Durability, err = durabilityFromProto(p.Durability); err != nil {
+		return nil, err
+	}
 	return d, nil
+}
+
+// durabilityFromProto relies on both enumerations being in the same order.
+func durabilityFromProto(p pluginv1.Durability) (hook.Durability, error) {
+	if p < 0 || p > pluginv1.Durability_DURABILITY_NONE {
+		return 0, illegal("durability %d", p)
+	}
+	return hook.Durability(p), nil
 }
 
 func checkDecisionTexts(p *pluginv1.Decision) error {

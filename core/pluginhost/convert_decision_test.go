@@ -20,7 +20,7 @@ func TestDecisionFromProto(t *testing.T) {
 		Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW, Reason: "welcome", ServerReference: "s",
 		AssignedClientId: "id", UserProperties: []*pluginv1.UserProperty{{Key: "k", Value: "v"}},
 		Username: proto.String(""), Mountpoint: "tenant/1", ValidSeconds: 60, CacheSeconds: 5,
-		Items: map[string][]byte{"role": []byte("admin")}, AuthenticationData: []byte{},
+		Items: map[string][]byte{"role": []byte("admin")}, AuthenticationData: []byte{}, Durability: pluginv1.Durability_DURABILITY_INTERVAL,
 		Limits: &pluginv1.SessionLimits{
 			KeepAliveSeconds: proto.Uint32(0), SessionExpirySeconds: proto.Uint32(math.MaxUint32),
 			ReceiveMaximum: proto.Uint32(65535), MaximumPacketSize: proto.Uint32(1), MaximumQos: proto.Uint32(1),
@@ -44,6 +44,7 @@ func TestDecisionFromProto(t *testing.T) {
 		Verdict: hook.Allow, Reason: "welcome", ServerReference: "s", AssignedClientID: "id",
 		User: []mqtt.UserProperty{{Key: "k", Value: "v"}}, Username: new(""), Mountpoint: "tenant/1",
 		ValidFor: time.Minute, CacheFor: 5 * time.Second, Items: map[string][]byte{"role": []byte("admin")}, AuthData: []byte{},
+		Durability: hook.DurabilityInterval,
 		Limits: hook.Limits{
 			KeepAlive: new(uint16(0)), SessionExpiry: new(uint32(math.MaxUint32)), ReceiveMaximum: new(uint16(65535)),
 			MaximumPacketSize: new(uint32(1)), MaximumQoS: new(mqtt.AtLeastOnce), TopicAliasMaximum: new(uint16(0)),
@@ -96,10 +97,19 @@ func TestDecisionFromProtoRefuses(t *testing.T) {
 			d.Grants = &pluginv1.GrantList{Grants: []*pluginv1.Grant{g}}
 		})
 	}
+	quota := func(q *pluginv1.Quota) *pluginv1.Decision {
+		return allow(func(d *pluginv1.Decision) { d.Quota = q })
+	}
 	for want, p := range map[string]*pluginv1.Decision{
+		"account of a quota of 65536 bytes":  quota(&pluginv1.Quota{Account: long}),
+		"time zone \"Mars/Olympus\"":         quota(&pluginv1.Quota{TimeZone: "Mars/Olympus"}),
+		"time zone \"../x\"":                 quota(&pluginv1.Quota{TimeZone: "../x"}),
+		"quota of action 2":                  quota(&pluginv1.Quota{Actions: []pluginv1.GrantAction{1, 2}}),
 		"no decision":                        nil,
 		"verdict 4":                          {Verdict: 4},
 		"verdict -1":                         {Verdict: -1},
+		"durability 4":                       allow(func(d *pluginv1.Decision) { d.Durability = 4 }),
+		"durability -1":                      allow(func(d *pluginv1.Decision) { d.Durability = -1 }),
 		"reason code 0x87 without a denial":  allow(func(d *pluginv1.Decision) { d.ReasonCode = 0x87 }),
 		"reason code 0x8b is not":            {Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_DENY, ReasonCode: 0x8b},
 		"reason code 0x01 is not":            {Verdict: pluginv1.DecisionVerdict_DECISION_VERDICT_DENY, ReasonCode: 1},

@@ -40,7 +40,7 @@ func sessionStatusToProto(s *SessionStatus) *pluginv1.SessionStatus {
 	p := &pluginv1.SessionStatus{
 		ClientId: toUTF8(s.ClientID), Username: toUTF8(s.Username), Mountpoint: toUTF8(s.Mountpoint), Connected: s.Connected,
 		CreatedUnixNanos: nanos(s.Created), DisconnectedUnixNanos: nanos(s.Disconnected), ExpirySeconds: expirySeconds(s.Expiry),
-		PendingMessages: count(s.Pending), Items: textKeys(s.Items),
+		PendingMessages: count(s.Pending), Items: textKeys(s.Items), Durability: pluginv1.Durability(s.Durability),
 	}
 	for _, sub := range s.Subscriptions {
 		p.Subscriptions = append(p.Subscriptions, &pluginv1.Subscription{

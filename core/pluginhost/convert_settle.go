@@ -76,6 +76,9 @@ func (v *verdict) checkAction(point hook.Point) (a hook.CallAction, code mqtt.Re
 		code, err = disconnectCodes.legalCode("DISCONNECT", v.code)
 		return hook.Disconnect, code, err
 	case pluginv1.VerdictAction_VERDICT_ACTION_UNSPECIFIED:
+		if v.reason != "" && mqtt.ReasonCode(v.code) == mqtt.ImplementationSpecificError {
+			return 0, 0, fmt.Errorf("the plugin could not decide, %w: %.300s", errBroken, v.reason)
+		}
 		if v.reason != "" {
 			return 0, 0, fmt.Errorf("the plugin could not decide: %.300s", v.reason)
 		}

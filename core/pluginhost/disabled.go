@@ -9,9 +9,10 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/internal/wholefile"
 )
 
 // disablings are the plugins that somebody disabled while the broker ran. They
@@ -82,40 +83,15 @@ func (d *disablings) set(name string, since time.Time) error {
 	}
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err == nil {
-		err = replaceFile(d.path, append(text, '\n'))
+		if err = os.MkdirAll(filepath.Dir(d.path), 0o700); err == nil {
+			err = wholefile.Replace(d.path, append(text, '\n'), 0o600)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("which plugins are disabled can't be written down for the next start: %w", err)
 	}
 	d.since = next
 	return nil
-}
-
-// replaceFile writes a file durably: it has either the old text or the new one,
-// whatever happens.
-func replaceFile(path string, text []byte) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil || runtime.GOOS == "windows" {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // firstMember is a plugin that the host has just found: employed or not as the

@@ -175,6 +175,8 @@ func streamError(err error) error {
 		return illegal("it serves no such method: %s", st.Message())
 	case st.Code() == codes.ResourceExhausted && strings.Contains(st.Message(), "larger than max"):
 		return illegal("%s", strings.TrimPrefix(st.Message(), "grpc: "))
+	case st.Code() == codes.Internal:
+		return fmt.Errorf("%w: %w", errBroken, statusText(err))
 	default:
 		return statusText(err)
 	}

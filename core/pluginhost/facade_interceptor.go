@@ -23,10 +23,14 @@ var (
 	_ hook.Interceptor  = (*interceptorFacade)(nil)
 	_ hook.Waiter       = (*interceptorFacade)(nil)
 	_ hook.Generational = (*interceptorFacade)(nil)
+	_ hook.Borrower     = (*interceptorFacade)(nil)
 )
 
 // Generation changes with the plugin's process.
 func (f *interceptorFacade) Generation() uint64 { return f.set.generation() }
+
+// Borrows reports true: what goes to the plugin is written down at once.
+func (f *interceptorFacade) Borrows() bool { return true }
 
 // WaitReady waits until the plugin is there.
 func (f *interceptorFacade) WaitReady(ctx context.Context) error { return f.set.slot.WaitReady(ctx) }

@@ -5,9 +5,11 @@ package pluginhost
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -294,6 +296,24 @@ func TestUnreadablePluginStopsTheStart(t *testing.T) {
 		_, err := th.Start(context.Background())
 		if (err == nil) != told {
 			t.Errorf("told %v: Start gives %v", told, err)
+		}
+	}
+}
+
+// What the system says of a program is not told of it when it is about something
+// else that os/exec needs.
+func TestUnstartable(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&fs.PathError{Op: "open", Path: os.DevNull, Err: syscall.ENOENT}, "there is no usable " + os.DevNull},
+		{&fs.PathError{Op: "open", Path: os.DevNull, Err: syscall.EACCES}, "there is no usable " + os.DevNull},
+		{&fs.PathError{Op: "fork/exec", Path: "/p/x", Err: syscall.ENOENT}, "or its loader, does not exist"},
+	} {
+		w := &spawned{launcher: &launcher{now: time.Now}, start: &start{verified: &verified{program: "/p/x"}}}
+		if f := w.unstartable(tt.err); !strings.Contains(f.What, tt.want) || f.Do == "" || !strings.Contains(f.What, "/p/x") {
+			t.Errorf("%v: %s; %s", tt.err, f.What, f.Do)
 		}
 	}
 }

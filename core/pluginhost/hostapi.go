@@ -24,8 +24,9 @@ type ServerAPI struct {
 	Shared        Shared
 	SharedEdits   SharedEdits
 	Stopper       Stopper
-	// NotFound, Invalid and Quota are what the API's errors wrap that mean so.
-	NotFound, Invalid, Quota error
+	// NotFound, Invalid, Quota and Unavailable are what the API's errors wrap that
+	// mean so; Unavailable passes by itself.
+	NotFound, Invalid, Quota, Unavailable error
 }
 
 // Publisher publishes.
@@ -126,6 +127,7 @@ type SessionStatus struct {
 	Pending       int           // messages queued or in flight
 	Subscriptions []mqtt.Subscription
 	Items         map[string][]byte
+	Durability    hook.Durability // unstated for one that is not kept
 }
 
 // Subscriptions subscribes on behalf of clients, connected or not.

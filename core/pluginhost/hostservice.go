@@ -113,6 +113,8 @@ func (h *hostService) toStatus(err error) error {
 		code = codes.InvalidArgument
 	case errors.Is(err, api.Quota):
 		code = codes.ResourceExhausted
+	case api.Unavailable != nil && errors.Is(err, api.Unavailable):
+		code = codes.Unavailable
 	case errors.Is(err, context.DeadlineExceeded):
 		code = codes.DeadlineExceeded
 	case errors.Is(err, context.Canceled):

@@ -185,7 +185,11 @@ func (r startReporter) Start(ctx context.Context) error {
 func (w *spawned) unstartable(err error) *Failure {
 	what := fmt.Sprintf("its program %s can't be run: %v", w.program, err)
 	var do string
+	other, _ := errors.AsType[*fs.PathError](err)
 	switch {
+	case other != nil && other.Path == os.DevNull: // os/exec opens it for standard input
+		what = fmt.Sprintf("its program %s can't be started: there is no usable %s, which is to be its standard input: %v", w.program, os.DevNull, other.Err)
+		do = "give the broker's container, jail or unit a /dev with null in it, then reload the plugin"
 	case errors.Is(err, syscall.ENOEXEC):
 		what = fmt.Sprintf("its program %s is not one for %s/%s (exec format error)", w.program, runtime.GOOS, runtime.GOARCH)
 		do = "install a build for this system; a script needs a first line such as #!/bin/sh"

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/gatehouse-mqtt/gatehouse/internal/wholefile"
 )
 
 // LockFileName is the name of the lock file in a plugin directory.
@@ -209,9 +211,5 @@ func writeLock(path string, locked map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(locked)) {
 		fmt.Fprintf(&text, "%s sha256:%s\n", name, locked[name])
 	}
-	fresh := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new")
-	if err := os.WriteFile(fresh, text.Bytes(), 0o644); err != nil { //nolint:gosec // no secret: anybody may compare
-		return err
-	}
-	return os.Rename(fresh, path)
+	return wholefile.Replace(path, text.Bytes(), 0o644) // no secret: anybody may compare
 }

@@ -30,6 +30,10 @@ const (
 // be the machine's fault.
 const maxUnanswered = 3
 
+// errBroken says that the plugin's own code failed, with a panic for example. To a
+// policy it is an error like any other.
+var errBroken = errors.New("its own code failed")
+
 // begin puts an instance on trial, before it gets its first call.
 func (t *trial) begin() { t.state.Store(onTrial) }
 
@@ -65,7 +69,7 @@ func (b *binding) judge(ctx context.Context, err error) error {
 		return nil
 	case errors.Is(err, hook.ErrUnavailable):
 		return fmt.Errorf("%w: %w", hook.ErrPaused, err)
-	case errors.Is(err, hook.ErrProtocol):
+	case errors.Is(err, hook.ErrProtocol), errors.Is(err, errBroken):
 		b.in.offend(err)
 		if !lost {
 			err = fmt.Errorf("%w: %w", hook.ErrLost, err)

@@ -235,3 +235,43 @@ func TestUndeclaredChangeOnTrial(t *testing.T) {
 		t.Errorf("the next is decided by %s", by)
 	}
 }
+
+// A panic that the SDK caught ends a version that is on trial; that a call could
+// not be decided does not, whatever the reason.
+func TestPanicOnTrial(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		verdict  *pluginv1.Verdict
+		rejected bool
+	}{
+		{"panic", &pluginv1.Verdict{Reason: "panic in publish: x", ReasonCode: 0x83}, true},
+		{"error", &pluginv1.Verdict{Reason: "the database is away"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newVersions(t, hook.Policy{Timeout: patience, OnError: hook.OnErrorRefuse}, marking("1", 0, nil),
+				marking("2", 1, func(_ *streamRequest, out *streamResponse) error {
+					seq := out.Verdicts[0].Seq
+					out.Verdicts[0] = tt.verdict
+					out.Verdicts[0].Seq = seq
+					return nil
+				}))
+			must(t, v.do(t.Context(), nil))
+			if by := v.decide(); by != "refuse" {
+				t.Errorf("it is decided by %s", by)
+			}
+			if !tt.rejected {
+				if by := v.decide(); by != "refuse" {
+					t.Errorf("the next is decided by %s", by)
+				}
+				var s Status
+				if v.read(&s); s.SwapFailure != nil || s.RejectedVersion != "" {
+					t.Errorf("it was rejected: %+v", s)
+				}
+				return
+			}
+			if s := v.untilRejected(t); !strings.Contains(s.SwapFailure.What, "its own code failed: panic in publish: x") {
+				t.Errorf("the reason is %q", s.SwapFailure.What)
+			}
+		})
+	}
+}

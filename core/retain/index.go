@@ -20,8 +20,10 @@ type Index struct {
 	messages    atomic.Pointer[topic.Index[*entry]]
 	bytes       atomic.Int64
 	durable     atomic.Uint64 // every revision up to this one is
+	changes     atomic.Uint64 // were begun
 	memory      atomic.Bool   // store is nil
 	writeBehind atomic.Bool   // Wait does not wait
+	records     atomic.Bool   // changes go to the store at once; see Recorder
 	wake        chan struct{} // holds one token when the queue may have something
 
 	mu       sync.Mutex    // guards the fields below, and every change of messages
@@ -29,6 +31,7 @@ type Index struct {
 	epoch    int           // grows when store changes
 	revision uint64        // highest that was given away
 	last     uint64        // of the last change; the revisions above are those of copies
+	settled  uint64        // a Recorder has been told of every revision up to this one
 	reached  uint64        // every revision up to this one is durable; ahead of the atomic one while frozen
 	frozen   bool          // what becomes durable is not to be told
 	expiring expiring      // the messages that expire
@@ -53,6 +56,7 @@ func New(o Options) *Index {
 	x.memory.Store(o.Store == nil)
 	x.writeBehind.Store(o.WriteBehind)
 	x.messages.Store(new(topic.Index[*entry]))
+	x.follow()
 	return x
 }
 
@@ -115,25 +119,33 @@ func (x *Index) restore(r Record) bool {
 // is kept; its topic must be valid. The error is [ErrQueueFull], [ErrQuota] or
 // [ErrStopped], or wraps [ErrTooLarge].
 func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error) {
-	if len(m.Payload) == 0 || m.Expired(now) {
-		revision, _, err = x.Delete(m.Topic)
-		return revision, err
-	}
+	revision, _, err = x.SetFor(m, now, DurabilitySync)
+	return revision, err
+}
+
+// SetFor is Set for a publisher who is promised less than that the disk has the
+// message; see [Change.Durability]. recorded says that the store is a [Recorder]
+// which has been told of the change, and of all before it.
+func (x *Index) SetFor(m *mqtt.Message, now time.Time, d Durability) (revision uint64, recorded bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	c := Change{Op: Put, Topic: m.Topic, Message: m}
+	if len(m.Payload) == 0 || m.Expired(now) {
+		_, recorded, err = x.delete(m.Topic, d)
+		return x.last, recorded, err
+	}
+	c := Change{Op: Put, Topic: m.Topic, Message: m, Durability: d}
 	if err := x.fits(m); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := x.quota(m.Topic, now); err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	if err := x.admit(c); err != nil {
-		return 0, err
+	if err := x.admit(&c); err != nil {
+		return 0, false, err
 	}
-	x.enqueue(c)
+	recorded = x.enqueue(&c)
 	x.put(m, x.revision)
-	return x.revision, nil
+	return x.revision, recorded, nil
 }
 
 // Delete removes the retained message of a topic and reports whether there was
@@ -142,14 +154,18 @@ func (x *Index) Set(m *mqtt.Message, now time.Time) (revision uint64, err error)
 func (x *Index) Delete(name string) (revision uint64, existed bool, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	existed, _, err = x.delete(name, DurabilitySync)
+	return x.last, existed, err
+}
+
+// delete removes the message of a topic. The caller holds mu.
+func (x *Index) delete(name string, d Durability) (existed, recorded bool, err error) {
 	e, found := x.messages.Load().Get(name)
 	if !found {
-		return x.last, false, nil
+		return false, x.direct() != nil, nil
 	}
-	if err := x.remove(e); err != nil {
-		return 0, false, err
-	}
-	return x.revision, true, nil
+	recorded, err = x.remove(e, d)
+	return err == nil, recorded, err
 }
 
 // Clear removes all retained messages. It never finds the queue full, for it
@@ -160,7 +176,7 @@ func (x *Index) Clear() (revision uint64, err error) {
 	if x.stopped && x.store != nil {
 		return 0, ErrStopped
 	}
-	x.enqueue(Change{Op: Clear})
+	x.enqueue(&Change{Op: Clear})
 	x.messages.Store(new(topic.Index[*entry]))
 	x.bytes.Store(0)
 	x.expiring = nil
@@ -201,7 +217,10 @@ func (x *Index) Reap(now time.Time, limit int) int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for n := range limit {
-		if len(x.expiring) == 0 || !x.expiring[0].message.Expired(now) || x.remove(x.expiring[0]) != nil {
+		if len(x.expiring) == 0 || !x.expiring[0].message.Expired(now) {
+			return n
+		}
+		if _, err := x.remove(x.expiring[0], DurabilityNone); err != nil {
 			return n
 		}
 	}
@@ -224,27 +243,16 @@ func (x *Index) Revision() uint64 {
 	return x.revision
 }
 
+// Changes returns how many changes have begun since the index was made: while it
+// stays the same, every message that was found is still that of its topic, unless
+// it has expired. It takes no lock.
+func (x *Index) Changes() uint64 { return x.changes.Load() }
+
 // Pending returns the number of changes that wait for the store.
 func (x *Index) Pending() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.queue.load.changes + x.writing.changes
-}
-
-// fits refuses a message that the store will never take.
-func (x *Index) fits(m *mqtt.Message) error {
-	stores := []Store{x.store}
-	if x.move != nil {
-		stores = append(stores, x.move.target)
-	}
-	for _, s := range stores {
-		if l, ok := s.(Limiter); ok {
-			if size, limit := m.Size(), l.MaxMessageBytes(); limit > 0 && size > limit {
-				return fmt.Errorf("%w: %d bytes, and it takes %d", ErrTooLarge, size, limit)
-			}
-		}
-	}
-	return nil
 }
 
 // quota refuses a new topic when there are enough. Messages that have expired
@@ -258,7 +266,7 @@ func (x *Index) quota(name string, now time.Time) error {
 		return nil
 	}
 	for len(x.expiring) > 0 && x.expiring[0].message.Expired(now) && x.Len() >= limit {
-		if err := x.remove(x.expiring[0]); err != nil {
+		if _, err := x.remove(x.expiring[0], DurabilityNone); err != nil {
 			return err
 		}
 	}
@@ -279,15 +287,15 @@ func (x *Index) put(m *mqtt.Message, revision uint64) {
 }
 
 // remove deletes e in memory and, by way of the queue, in the store.
-func (x *Index) remove(e *entry) error {
-	c := Change{Op: Delete, Topic: e.message.Topic}
-	if err := x.admit(c); err != nil {
-		return err
+func (x *Index) remove(e *entry, d Durability) (recorded bool, err error) {
+	c := Change{Op: Delete, Topic: e.message.Topic, Durability: d}
+	if err := x.admit(&c); err != nil {
+		return false, err
 	}
-	x.enqueue(c)
+	recorded = x.enqueue(&c)
 	x.messages.Load().Delete(e.message.Topic)
 	x.forget(e)
-	return nil
+	return recorded, nil
 }
 
 // forget takes e out of what is counted and watched.
@@ -297,12 +305,14 @@ func (x *Index) forget(e *entry) {
 }
 
 // admit says whether a change may be queued now.
-func (x *Index) admit(c Change) error {
+func (x *Index) admit(c *Change) error {
 	switch {
 	case x.store == nil:
 		return nil
 	case x.stopped:
 		return ErrStopped
+	case x.records.Load() && x.recorder().Ready() == nil:
+		return nil
 	}
 	total := x.queue.with(c)
 	total.add(x.writing)
@@ -312,16 +322,22 @@ func (x *Index) admit(c Change) error {
 	return nil
 }
 
-// enqueue gives a change its revision and hands it to the writer.
-func (x *Index) enqueue(c Change) {
+// enqueue gives a change its revision and hands it to a Recorder, or to the writer.
+func (x *Index) enqueue(c *Change) (recorded bool) {
+	r := x.direct()
+	x.changes.Add(1)
 	x.revision++
 	x.last = x.revision
 	c.Revision = x.revision
 	x.forward(c)
-	if x.store != nil {
+	switch {
+	case r != nil:
+		r.Record(*c)
+	case x.store != nil:
 		x.queue.push(c)
 		x.rouse()
 	}
+	return r != nil
 }
 
 // rouse wakes the writer.

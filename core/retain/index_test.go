@@ -225,3 +225,36 @@ func TestConcurrently(t *testing.T) {
 		}
 	})
 }
+
+func TestChanges(t *testing.T) {
+	x := retain.New(retain.Options{})
+	expiring := mqtt.Message{Topic: "e", Payload: []byte("1"), Properties: &mqtt.Properties{Expiry: 1, HasExpiry: true}, Created: time.Now()}
+	for _, change := range []struct {
+		name string
+		do   func() error
+	}{
+		{"a new topic", func() error { set(t, x, "a", "1"); return nil }},
+		{"the same again", func() error { set(t, x, "a", "1"); return nil }},
+		{"an empty payload", func() error { set(t, x, "a", ""); return nil }},
+		{"one that expires", func() error { _, err := x.Set(&expiring, time.Now()); return err }},
+		{"expiry", func() error { x.Reap(time.Now().Add(time.Minute), 1); return nil }},
+		{"one more", func() error { set(t, x, "b", "1"); return nil }},
+		{"deletion", func() error { _, _, err := x.Delete("b"); return err }},
+		{"and another", func() error { set(t, x, "c", "1"); return nil }},
+		{"all of them", func() error { _, err := x.Clear(); return err }},
+	} {
+		before := x.Changes()
+		if err := change.do(); err != nil {
+			t.Fatalf("%s: %v", change.name, err)
+		}
+		if x.Changes() == before {
+			t.Errorf("%s: not counted", change.name)
+		}
+	}
+	before := x.Changes()
+	x.Get("c", time.Now())
+	x.Match("#", time.Now(), func(*mqtt.Message) bool { return true })
+	if x.Changes() != before {
+		t.Error("a search is counted")
+	}
+}

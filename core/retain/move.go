@@ -133,6 +133,10 @@ func (x *Index) begin(m *move) error {
 		return ErrStopped
 	}
 	x.move = m
+	x.follow()
+	if r := x.recorder(); r != nil {
+		x.handOver(r) // what is made from now on is queued
+	}
 	return nil
 }
 
@@ -142,12 +146,13 @@ func (x *Index) end(m *move) {
 	defer x.mu.Unlock()
 	if x.move == m {
 		x.move = nil
+		x.follow()
 	}
 }
 
 // forward gives a change to the store that is moved to, once that takes any. The
 // caller holds mu.
-func (x *Index) forward(c Change) {
+func (x *Index) forward(c *Change) {
 	m := x.move
 	if m == nil || !m.begun || m.behind {
 		return
@@ -199,6 +204,7 @@ func (x *Index) adopt(m *move, revision uint64) (left <-chan struct{}) {
 		x.reached = x.revision // nobody waits for what will not be written
 	}
 	x.move, x.frozen = nil, false
+	x.follow()
 	x.settle()
 	x.rouse()
 	return left
@@ -242,7 +248,7 @@ func (w *mover) prepare(ctx context.Context) error {
 	}
 	x.revision = max(x.revision, seen) + 1
 	w.move.begun = true
-	w.move.queue.push(Change{Op: Clear, Revision: x.revision})
+	w.move.queue.push(&Change{Op: Clear, Revision: x.revision})
 	messages := x.messages.Load()
 	x.mu.Unlock()
 	return w.collect(messages)
@@ -299,7 +305,7 @@ func (w *mover) push(topics []string) {
 	for _, name := range topics {
 		if e, found := x.messages.Load().Get(name); found {
 			x.revision++
-			w.move.queue.push(Change{Op: Put, Topic: name, Message: e.message, Revision: x.revision})
+			w.move.queue.push(&Change{Op: Put, Topic: name, Message: e.message, Revision: x.revision})
 		}
 	}
 }

@@ -39,7 +39,7 @@ func (c *Change) load() load {
 const keepPlaces = 4096
 
 // with returns what the queue would hold after push(c).
-func (q *queue) with(c Change) load {
+func (q *queue) with(c *Change) load {
 	total := q.load
 	if i, found := q.places[c.Topic]; found {
 		total.sub(q.changes[i].load())
@@ -49,14 +49,15 @@ func (q *queue) with(c Change) load {
 }
 
 // push adds a change, whose revision is higher than all before.
-func (q *queue) push(c Change) {
-	next := queued{c, c.Revision}
+func (q *queue) push(c *Change) {
+	next := queued{*c, c.Revision}
 	if c.Op == Clear {
 		*q = queue{} // nothing comes before it that could be durable earlier
 	}
 	if i, found := q.places[c.Topic]; found {
 		old := &q.changes[i]
 		next.oldest = old.oldest
+		next.Durability = min(next.Durability, old.Durability)
 		q.load.sub(old.load())
 		*old = queued{}
 	}

@@ -33,8 +33,8 @@ func TestQueueIsNaive(t *testing.T) {
 			if _, found := first[c.Topic]; !found {
 				first[c.Topic] = revision
 			}
-			expected := q.with(c)
-			q.push(c)
+			expected := q.with(&c)
+			q.push(&c)
 			if c.Op != Clear && q.load != expected {
 				t.Fatalf("load %v after push, %v was foreseen", q.load, expected)
 			}

@@ -47,6 +47,10 @@ type Change struct {
 	Topic    string        // "" for Clear
 	Message  *mqtt.Message // for Put only; immutable, may be kept
 	Revision uint64        // greater than that of every change before it
+
+	// Durability is what the publisher was promised, for a store that can tell
+	// them apart; others promise the same for all.
+	Durability Durability
 }
 
 // Store keeps retained messages beyond the life of the broker. It needs to
@@ -82,4 +86,12 @@ type Limiter interface {
 	// MaxMessageBytes is the largest [mqtt.Message.Size]; 0 is no limit. It
 	// may change. It is called from many goroutines and must not block.
 	MaxMessageBytes() int
+}
+
+// Readier is a [Store] that knows whether anything can be written at present.
+type Readier interface {
+	Store
+	// Ready returns why not, or nil. It is called from many goroutines and must
+	// not block.
+	Ready() error
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 )
 
@@ -53,6 +54,10 @@ func (x *Index) take(ctx context.Context) (b batch, at place, done bool) {
 		b, at = x.queue.take(), place{x.store, x.epoch}
 		done = len(b.changes) == 0 && ctx.Err() != nil
 		x.stopped = done
+		x.follow()
+		if r := x.recorder(); r != nil {
+			b.record(r)
+		}
 		x.mu.Unlock()
 		if done || len(b.changes) > 0 {
 			return b, at, done
@@ -69,6 +74,7 @@ func (x *Index) stop() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.stopped = true
+	x.follow()
 	x.notify()
 }
 
@@ -136,6 +142,9 @@ func (x *Index) Wait(ctx context.Context, revision uint64) error {
 		return nil
 	}
 	for x.durable.Load() < revision {
+		if r := x.recorded(revision); r != nil {
+			return r.Recorded(ctx)
+		}
 		advanced, stopped := x.waiting(revision)
 		switch {
 		case stopped:
@@ -205,12 +214,16 @@ func (w *writer) write(ctx context.Context, b batch, at place) error {
 		return nil
 	}
 	defer w.index.leave(v)
-	for _, c := range b.chunks(o.BatchChanges, o.BatchBytes) {
+	chunks, apply := b.chunks(o.BatchChanges, o.BatchBytes), at.store.Apply
+	if r, ok := at.store.(Recorder); ok { // which has them
+		chunks, apply = b.chunks(len(b.changes), math.MaxInt), func(ctx context.Context, _ []Change) error { return r.Recorded(ctx) }
+	}
+	for _, c := range chunks {
 		for {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			err := at.store.Apply(here, c.changes)
+			err := apply(here, c.changes)
 			if err == nil {
 				break
 			}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // A session in steady use allocates nothing per message.
@@ -20,5 +21,21 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 				t.Errorf("%v allocations per %d messages of QoS %d", n, batch, q)
 			}
 		}
+	}
+}
+
+func TestPassingAllocatesNothing(t *testing.T) {
+	s := session.New("c", session.Limits{})
+	s.Attach(session.Attachment{Version: mqtt.V311, PassUpTo: 100})
+	l := parcelOf("t", "one", "two")
+	var batch []session.Outgoing
+	turn := func() {
+		s.Pass(l)
+		batch = s.Next(batch[:0], 10, t0, nil)
+		batch[0].Passed.Release()
+	}
+	turn()
+	if n := testing.AllocsPerRun(200, turn); n >= 1 { // a collection may empty the pool
+		t.Errorf("%v allocations", n)
 	}
 }

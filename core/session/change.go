@@ -53,10 +53,13 @@ const (
 	ChangeRelease                           // the PUBREC for it came
 	ChangeReceive                           // a QoS 2 message of the client with ID was handled
 	ChangeForget                            // the PUBREL for it came
+	ChangeClear                             // what is at Sequence to Until is done with
+	ChangeRetain                            // see Log.Retain; of no session
 )
 
-// Change is one step of a session that is kept. Changes of one session come in
-// the order in which they were made.
+// Change is one step of a session that is kept, or of the retained messages. Changes
+// of one session, and those of the retained messages, come in the order in which
+// they were made.
 type Change struct {
 	Kind ChangeKind
 	// Sync says that somebody is promised this change, in a session whose
@@ -65,11 +68,21 @@ type Change struct {
 
 	ID       uint16
 	Session  uint64 // its number
-	Sequence uint64
+	Sequence uint64 // of ChangeRetain: the revision
+	Until    uint64
 	Delivery mqtt.Delivery
+	Totals   Totals // after it, of ChangeQueue, ChangeRemove and ChangeClear
+	Shared   bool   // of ChangeEnd and ChangeClear: there may be shared messages among them
 
+	Bound        []Binding          // of ChangeSent: the messages of QoS 1 among them, by Sequence; immutable
 	Subscription *mqtt.Subscription // immutable
 	Profile      *Profile           // immutable
+}
+
+// Binding is the packet identifier that a message is sent with.
+type Binding struct {
+	Sequence uint64
+	ID       uint16
 }
 
 // Profile is what is known of a session beside the state of the protocol. The
@@ -93,10 +106,10 @@ type Profile struct {
 // cost is what a change counts for in the bound of the log.
 func (c *Change) cost() int {
 	const fixed = 128
-	if c.Kind == ChangeQueue {
-		return fixed + c.Delivery.Message.Size()
+	if c.Delivery.Message == nil {
+		return fixed
 	}
-	return fixed
+	return fixed + c.Delivery.Message.Size()
 }
 
 // promised reports whether somebody waits for a change of this kind. What a

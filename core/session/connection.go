@@ -21,6 +21,10 @@ type Attachment struct {
 	// connection only (a validator's decision). Zero means none.
 	MaxInFlight uint16
 
+	// PassUpTo is the size of the largest packet that the client may get as its
+	// publisher has written it; see [Session.Pass]. Zero means that none may.
+	PassUpTo int
+
 	// Wake is called when there is something to send and the last Next had
 	// left nothing behind. It is called without the session's lock, by
 	// whatever goroutine made it so (the writer's own included), once until
@@ -48,8 +52,10 @@ type connection struct {
 	window  int
 	asleep  bool // the writer found nothing to send and waits for Wake
 
-	receiveMaximum int // ours, as this client was told; none for MQTT 3
-	unanswered     int // inbound messages that count against it
+	receiveMaximum int     // ours, as this client was told; none for MQTT 3
+	passed         *Passed // nil if nothing was, see Session.Pass
+
+	unanswered int // inbound messages that count against it
 
 	aliasMaximum uint16            // ours, as this client was told
 	aliasIn      map[uint16]string // nil until the client sets one
@@ -66,6 +72,7 @@ type connection struct {
 // attached session ends the attachment before it, without dropping anything.
 func (s *Session) Attach(a Attachment) {
 	s.mu.Lock()
+	s.unpass()
 	c := &connection{
 		offered:        a,
 		window:         a.window(s.limits),
@@ -100,6 +107,7 @@ func (s *Session) Detach() (dropped []mqtt.Delivery) {
 	if s.conn == nil {
 		return nil
 	}
+	s.unpass()
 	s.conn = nil
 	s.inbound.trim()
 	dropped = s.detachKept()

@@ -26,6 +26,10 @@ const (
 	// DroppedEnded: the session was drained. A message of a share group goes
 	// to another member, as those do that were queued before.
 	DroppedEnded
+	// Overflowed: the session is kept, its queue is full, and Limits.Kept says
+	// that it has to end rather than miss a message. It is for the caller to see
+	// to that.
+	Overflowed
 )
 
 // String names the outcome in lower case, as a metric's label or an event's
@@ -44,6 +48,8 @@ func (o Outcome) String() string {
 		return "expired"
 	case DroppedEnded:
 		return "session ended"
+	case Overflowed:
+		return "queue full, session ends"
 	default:
 		return "unknown"
 	}
@@ -67,7 +73,11 @@ type Drop struct {
 func (s *Session) Enqueue(d mqtt.Delivery, now time.Time) (Outcome, []Drop) {
 	s.mu.Lock()
 	outcome, dropped := s.admit(d, now)
+	position := s.seal()
 	s.unlock()
+	if position != 0 {
+		s.kept.log.After(position, s.spilled)
+	}
 	return outcome, dropped
 }
 
@@ -82,17 +92,27 @@ func (s *Session) admit(d mqtt.Delivery, now time.Time) (Outcome, []Drop) {
 	if expires && (!now.Before(at) || s.conn == nil && d.Message.Expired(now)) {
 		return DroppedExpired, nil // [MQTT-3.3.2-5]
 	}
-	outcome, dropped := s.makeRoom(d.Message.Size(), now)
-	if outcome == DroppedNew {
+	var dropped []Drop
+	var outcome Outcome
+	q := &s.queue
+	if s.kept.spills() {
+		outcome, dropped = s.makeRoomKept(&d, now)
+	} else {
+		outcome, dropped = s.makeRoom(d.Message.Size(), now)
+	}
+	if outcome != Queued && outcome != DroppedOldest {
 		return outcome, dropped
 	}
 	s.sequence++
-	s.queue.push(item{Delivery: d, sequence: s.sequence})
-	if d.QoS != mqtt.AtMostOnce {
-		s.record(&Change{Kind: ChangeQueue, Sequence: s.sequence, Delivery: d})
+	it := item{Delivery: d, sequence: s.sequence}
+	if s.kept.spills() && d.QoS != mqtt.AtMostOnce {
+		q = s.pushKept(it)
+	} else {
+		s.queue.push(it)
 	}
+	s.recordQueued(&it)
 	if expires {
-		s.queue.expires(at)
+		q.expires(at)
 	}
 	return outcome, dropped
 }
@@ -106,6 +126,7 @@ func (s *Session) makeRoom(size int, now time.Time) (Outcome, []Drop) {
 	if size > s.limits.QueueBytes {
 		return DroppedNew, nil
 	}
+	s.unpass()
 	dropped := s.expire(now)
 	if s.fits(size) {
 		return Queued, dropped
@@ -122,7 +143,8 @@ func (s *Session) makeRoom(size int, now time.Time) (Outcome, []Drop) {
 }
 
 func (s *Session) fits(size int) bool {
-	return s.queue.count < s.limits.QueueMessages && s.queue.bytes+size <= s.limits.QueueBytes
+	messages, bytes := s.passed()
+	return messages+s.queue.count < s.limits.QueueMessages && bytes+s.queue.bytes+size <= s.limits.QueueBytes
 }
 
 // sendBy returns the moment until which sending of m may begin. An interval

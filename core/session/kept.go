@@ -1,6 +1,10 @@
 package session
 
-import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+import (
+	"slices"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+)
 
 // kept is what a session has that outlives the broker.
 type kept struct {
@@ -8,6 +12,11 @@ type kept struct {
 	number     uint64
 	durability Durability
 	last       uint64 // the position of its last change
+
+	totals Totals    // of the messages that the log knows of
+	spill  *spill    // nil while all of the queue is in memory
+	onDisk int64     // what Limits.Kept.Disk has of the queue
+	bound  []Binding // of what Next is about to return
 
 	// gate is a position before which nothing is sent: what an earlier
 	// connection, or run of the broker, had to do with must not be in doubt.
@@ -54,7 +63,9 @@ func (s *Session) Describe(p *Profile) {
 func (s *Session) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.record(&Change{Kind: ChangeEnd})
+	if s.kept != nil {
+		s.record(&Change{Kind: ChangeEnd, Shared: s.kept.totals.Shared > 0})
+	}
 }
 
 // Position is that of the session's last change; 0 if it is not kept.
@@ -79,11 +90,21 @@ func (s *Session) record(c *Change) {
 	k.last = k.log.append(c)
 }
 
+// recordQueued lets the log know of a message that is queued. mu is held.
+func (s *Session) recordQueued(it *item) {
+	if k := s.kept; k != nil && it.QoS != mqtt.AtMostOnce {
+		k.totals.Add(&it.Delivery)
+		s.record(&Change{Kind: ChangeQueue, Sequence: it.sequence, Delivery: it.Delivery, Totals: k.totals})
+	}
+}
+
 // recordRemoval lets the log know that a message which was queued is done with.
 // mu is held.
 func (s *Session) recordRemoval(it *item) {
-	if s.kept != nil && it.QoS != mqtt.AtMostOnce {
-		s.record(&Change{Kind: ChangeRemove, Sequence: it.sequence, Delivery: mqtt.Delivery{QoS: it.QoS, Shared: it.Shared}})
+	if k := s.kept; k != nil && it.QoS != mqtt.AtMostOnce {
+		k.totals.remove(it)
+		d := mqtt.Delivery{QoS: it.QoS, Shared: it.Shared}
+		s.record(&Change{Kind: ChangeRemove, Sequence: it.sequence, Delivery: d, Totals: k.totals})
 	}
 }
 
@@ -149,7 +170,8 @@ func (s *Session) stage(dst []Outgoing, from int, sent uint64) ([]Outgoing, bool
 		}
 	}
 	if sent != 0 {
-		s.record(&Change{Kind: ChangeSent, Sequence: sent})
+		s.record(&Change{Kind: ChangeSent, Sequence: sent, Bound: slices.Clone(k.bound)})
+		k.bound = k.bound[:0]
 	}
 	if first < 0 {
 		return dst, false

@@ -10,6 +10,11 @@ const (
 	DefaultQueueMessages = 1000
 	DefaultQueueBytes    = 8 << 20
 	DefaultInFlight      = 1024
+
+	DefaultKeptMessages   = 1_000_000
+	DefaultKeptBytes      = 1 << 30
+	DefaultMemoryMessages = 1000
+	DefaultMemoryBytes    = 1 << 20
 )
 
 // Overflow says what gives way when a message meets a full queue.
@@ -55,9 +60,56 @@ type Limits struct {
 	QueueQoS0Offline bool
 
 	// Overflow says what gives way when the queue is full, alike for all
-	// QoS levels. A message in flight never does.
+	// QoS levels, but for what Kept is about. A message in flight never does.
 	Overflow Overflow
+
+	// Kept bounds QoS 1 and 2 in the queue of a session that is kept in a store
+	// from which it can be read again, in place of the above. Nil means the
+	// defaults. It must not change any more.
+	Kept *KeptLimits
 }
+
+// KeptLimits bound the queue of a session that is kept. Most of it is only on
+// disk.
+type KeptLimits struct {
+	// Messages and Bytes bound what waits, wherever it does. Zero means
+	// DefaultKeptMessages and DefaultKeptBytes.
+	Messages, Bytes int
+	// MemoryMessages and MemoryBytes are how much of it stays in memory when
+	// there is more; reading and writing take half as much again. Zero means
+	// DefaultMemoryMessages and DefaultMemoryBytes.
+	MemoryMessages, MemoryBytes int
+	// Full says what becomes of a message for which there is no room.
+	Full Full
+	// Memory and Disk are what all sessions have in memory, and what they have
+	// only on disk; nil is no bound. While Memory is exceeded, only a few
+	// messages of a queue stay in memory; while Disk is, there is no room for
+	// what would have to go there.
+	Memory, Disk Budget
+}
+
+// Budget is an amount of bytes that all sessions share.
+type Budget interface {
+	Used() *atomic.Int64
+	Exceeded() bool
+}
+
+// Full says what becomes of a message of QoS 1 or 2 that meets the full queue of a
+// session that is kept.
+type Full uint8
+
+// What a full queue does.
+const (
+	// EndSession ends the session: its client learns that it has missed
+	// something.
+	EndSession Full = iota
+	// RefuseMessage has the publisher told, who asks [Session.HasRoom] before;
+	// what nobody can be told of is dropped.
+	RefuseMessage
+	// DropOldestKept and DropNewestKept lose messages that were acknowledged.
+	DropOldestKept
+	DropNewestKept
+)
 
 // withDefaults returns l with its zero fields filled in.
 func (l Limits) withDefaults() Limits {
@@ -70,8 +122,37 @@ func (l Limits) withDefaults() Limits {
 	if l.InFlight == 0 {
 		l.InFlight = DefaultInFlight
 	}
+	l.Kept = l.Kept.withDefaults()
 	if l.ReceiveMaximum == 0 {
 		l.ReceiveMaximum = math.MaxUint16
 	}
 	return l
+}
+
+var defaultKept = &KeptLimits{
+	Messages: DefaultKeptMessages, Bytes: DefaultKeptBytes,
+	MemoryMessages: DefaultMemoryMessages, MemoryBytes: DefaultMemoryBytes,
+}
+
+func (p *KeptLimits) withDefaults() *KeptLimits {
+	if p == nil {
+		return defaultKept
+	}
+	if p.Messages > 0 && p.Bytes > 0 && p.MemoryMessages > 0 && p.MemoryBytes > 0 {
+		return p
+	}
+	l := *p
+	if l.Messages <= 0 {
+		l.Messages = DefaultKeptMessages
+	}
+	if l.Bytes <= 0 {
+		l.Bytes = DefaultKeptBytes
+	}
+	if l.MemoryMessages <= 0 {
+		l.MemoryMessages = DefaultMemoryMessages
+	}
+	if l.MemoryBytes <= 0 {
+		l.MemoryBytes = DefaultMemoryBytes
+	}
+	return &l
 }

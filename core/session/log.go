@@ -5,13 +5,15 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
 // DefaultLogBytes is what a zero [NewLog] argument means.
 const DefaultLogBytes = 32 << 20
 
-// Log gathers the changes of all sessions that are kept, in one order, until a
-// store has written them. Every change has a position, which only grows. Sessions
+// Log gathers the changes of all sessions that are kept, and those of retained
+// messages, in one order, until a store has written them. Every change has a position, which only grows. Sessions
 // append, one goroutine of the store takes and commits, and who made a promise
 // waits for its position; all may do so at once.
 type Log struct {
@@ -20,6 +22,7 @@ type Log struct {
 	done    atomic.Uint64 // committed up to here
 	failure atomic.Pointer[failure]
 	ready   chan struct{} // of capacity 1: there is something to take
+	pages   Pages         // nil: what is queued stays in memory
 
 	mu      sync.Mutex // guards the fields below
 	pending []Change
@@ -28,6 +31,7 @@ type Log struct {
 	groups  []uint64      // where those begin that are not complete, ascending
 	waiters []waiter      // for positions
 	room    chan struct{} // not nil: closed when there is room
+	stalled []func()      // of sessions that could not read
 }
 
 type waiter struct {
@@ -52,6 +56,29 @@ func (l *Log) Number() uint64 { return l.numbers.Add(1) }
 // StartAbove lets Number go on above n. Called before anything else.
 func (l *Log) StartAbove(n uint64) { l.numbers.Store(max(n, l.numbers.Load())) }
 
+// ReadFrom lets sessions leave on the disk what they have queued, and read it from
+// p. Called before anything else.
+func (l *Log) ReadFrom(p Pages) { l.pages = p }
+
+// whenReadable calls f once it is worth trying to read again. f must not block.
+func (l *Log) whenReadable(f func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stalled = append(l.stalled, f)
+}
+
+// Readable says that those who could not read may try again. Called by the store,
+// a while after it had to say no.
+func (l *Log) Readable() {
+	l.mu.Lock()
+	list := l.stalled
+	l.stalled = nil
+	l.mu.Unlock()
+	for _, f := range list {
+		f()
+	}
+}
+
 // append adds a change and returns its position. It does not block.
 func (l *Log) append(c *Change) uint64 {
 	l.mu.Lock()
@@ -64,6 +91,17 @@ func (l *Log) append(c *Change) uint64 {
 		l.signal()
 	}
 	return position
+}
+
+// Retain adds a change of the retained messages and returns its position: m is now
+// the one of its topic or, if it has no payload, there is none any more; nil means
+// that no topic has one. It does not block; m must not change any more. The callers
+// see to it that the revisions grow.
+func (l *Log) Retain(m *mqtt.Message, revision uint64, d Durability) uint64 {
+	return l.append(&Change{
+		Kind: ChangeRetain, Sequence: revision, Delivery: mqtt.Delivery{Message: m},
+		Sync: d == DurabilitySync, Lax: d == DurabilityNone,
+	})
 }
 
 func (l *Log) signal() {

@@ -13,16 +13,19 @@ type OutKind uint8
 const (
 	SendPublish OutKind = iota
 	SendPubrel
+	SendPassed
 )
 
 // Outgoing is one packet to send. ID is 0 for a PUBLISH of QoS 0. Dup is the
 // DUP flag [MQTT-3.3.1-1]. The Delivery of a PUBREL is that of the message
-// which it belongs to.
+// which it belongs to. Passed is what SendPassed is about, nil otherwise: whoever
+// gets it releases it.
 type Outgoing struct {
 	Kind     OutKind
 	ID       uint16
 	Dup      bool
 	Delivery mqtt.Delivery
+	Passed   *Passed
 }
 
 // Next appends at most so many (at least 1) packets to dst and returns it: first
@@ -42,18 +45,33 @@ func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mq
 	}
 	limit := len(dst) + most
 	dst, gone, stagedAt := s.next(dst, limit, now)
-	s.conn.asleep = !s.sendable()
+	for stagedAt == 0 && len(dst) < limit && s.hungry() {
+		if !s.fetch(func() { tell(expired, gone); gone = nil }) || s.conn == nil {
+			break
+		}
+		var more []*mqtt.Message
+		dst, more, stagedAt = s.next(dst, limit, now)
+		gone = append(gone, more...)
+	}
+	if s.conn != nil {
+		s.conn.asleep = !s.sendable()
+	}
 	s.count()
 	s.mu.Unlock()
 	if stagedAt != 0 {
 		s.kept.log.After(stagedAt, s.awake)
 	}
-	if expired != nil {
-		for _, m := range gone {
-			expired(m)
-		}
-	}
+	tell(expired, gone)
 	return dst
+}
+
+func tell(expired func(*mqtt.Message), gone []*mqtt.Message) {
+	if expired == nil {
+		return
+	}
+	for _, m := range gone {
+		expired(m)
+	}
 }
 
 // next is Next under the lock. What must be written before it is sent is staged;
@@ -67,6 +85,10 @@ func (s *Session) next(dst []Outgoing, limit int, now time.Time) (_ []Outgoing, 
 		if len(k.staged) > 0 {
 			return k.unstage(dst, limit), nil, 0
 		}
+	}
+	if p := s.conn.passed; p != nil {
+		dst = append(dst, Outgoing{Kind: SendPassed, Passed: p})
+		s.conn.passed = nil
 	}
 	dst = s.resend(dst, limit)
 	dst, gone, sent := s.send(dst, limit, now)
@@ -119,6 +141,9 @@ func (s *Session) send(dst []Outgoing, limit int, now time.Time) (_ []Outgoing, 
 		switch it.QoS {
 		case mqtt.AtLeastOnce:
 			sent = it.sequence
+			if s.kept != nil {
+				s.kept.bound = append(s.kept.bound, Binding{sent, out.ID})
+			}
 		case mqtt.ExactlyOnce:
 			s.record(&Change{Kind: ChangeBind, Sequence: it.sequence, ID: out.ID})
 		}
@@ -137,13 +162,16 @@ func (s *Session) sendable() bool {
 			return true
 		}
 	}
-	if s.flight.dueRelease() != nil {
+	if s.conn.passed != nil || s.flight.dueRelease() != nil {
 		return true
 	}
 	if s.flight.duePublish() != nil {
 		return s.windowOpen()
 	}
-	return s.queue.count > 0 && s.headSendable()
+	if s.queue.count == 0 {
+		return s.hungry()
+	}
+	return s.headSendable()
 }
 
 // headSendable reports whether the first message of a queue that is not empty

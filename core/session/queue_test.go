@@ -166,7 +166,7 @@ func TestExpiry(t *testing.T) {
 		equal(t, s.Expire(after), []session.Drop(nil))
 		equal(t, names(s.Expire(after.Add(10*time.Second))), []string{"a expired"})
 		equal(t, s.Pending(), 1)
-		equal(t, len(s.Clear()), 1)
+		equal(t, cleared(s), 1)
 		enqueue(t, s, expiring(1, "d", 10))
 		equal(t, names(s.Expire(after)), []string{"d expired"})
 	})
@@ -197,17 +197,22 @@ func TestExpiryOfZero(t *testing.T) {
 	offer(t, s, expiring(1, "d", 0), t0.Add(time.Second), session.DroppedExpired)
 }
 
+func filtered(s *session.Session, keep func(mqtt.Delivery) bool) int {
+	removed, _ := s.Filter(keep)
+	return removed
+}
+
 func TestFilter(t *testing.T) {
 	s := attached(session.Limits{InFlight: 1})
-	equal(t, s.Filter(func(mqtt.Delivery) bool { return false }), 0)
+	equal(t, filtered(s, func(mqtt.Delivery) bool { return false }), 0)
 	enqueue(t, s, message(1, "in flight"))
 	take(s)
 	const many = 100 // several chunks
 	for i := range many {
 		enqueue(t, s, message(mqtt.QoS(i%2), fmt.Sprint(i)))
 	}
-	equal(t, s.Filter(func(mqtt.Delivery) bool { return true }), 0)
-	removed := s.Filter(func(d mqtt.Delivery) bool {
+	equal(t, filtered(s, func(mqtt.Delivery) bool { return true }), 0)
+	removed := filtered(s, func(d mqtt.Delivery) bool {
 		s.Pending() // runs without the lock
 		return d.QoS == 0
 	})
@@ -225,7 +230,7 @@ func TestFilterWhileTheQueueMoves(t *testing.T) {
 	s := attached(session.Limits{QueueMessages: 4})
 	enqueue(t, s, message(0, "a"), message(0, "b"), message(0, "c"), message(0, "d"))
 	first := true
-	removed := s.Filter(func(d mqtt.Delivery) bool {
+	removed := filtered(s, func(d mqtt.Delivery) bool {
 		if first {
 			first = false
 			offer(t, s, message(0, "e"), t0, session.DroppedOldest, "a "+oldest)
@@ -238,14 +243,19 @@ func TestFilterWhileTheQueueMoves(t *testing.T) {
 	equal(t, take(s), []string{"publish 0 c", "publish 0 e", "publish 0 f"})
 }
 
+func cleared(s *session.Session) int {
+	dropped, more := s.Clear()
+	return len(dropped) + more
+}
+
 func TestClear(t *testing.T) {
 	s := attached(session.Limits{InFlight: 1})
 	for range 100 {
 		enqueue(t, s, expiring(1, "m", 10))
 	}
 	take(s)
-	equal(t, len(s.Clear()), 99)
-	equal(t, len(s.Clear()), 0)
+	equal(t, cleared(s), 99)
+	equal(t, cleared(s), 0)
 	equal(t, s.Pending(), 1)
 	s.Puback(1)
 	equal(t, take(s), []string(nil))
@@ -255,8 +265,8 @@ func TestClear(t *testing.T) {
 
 func TestOutcomeNames(t *testing.T) {
 	seen := map[string]bool{}
-	for o := session.Queued; o <= session.DroppedExpired+1; o++ {
+	for o := session.Queued; o <= session.Overflowed+1; o++ {
 		seen[o.String()] = true
 	}
-	equal(t, len(seen), 6)
+	equal(t, len(seen), 8)
 }

@@ -111,6 +111,14 @@ func TestAttachTwice(t *testing.T) {
 	equal(t, take(s), []string{"publish 2 c", "publish 0 d"})
 }
 
+func drained(t *testing.T, s *session.Session) (list []mqtt.Delivery) {
+	t.Helper()
+	if err := s.Drain(func(part []mqtt.Delivery) { list = append(list, part...) }); err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
 // [MQTT-4.8.2-5]: what may go to another member of a share group when the
 // session ends: all but QoS 2 messages whose delivery has begun.
 func TestDrain(t *testing.T) {
@@ -121,12 +129,12 @@ func TestDrain(t *testing.T) {
 	s.Puback(4)
 	enqueue(t, s, message(2, "f"), message(0, "g"))
 	var got []string
-	for _, d := range s.Drain() {
+	for _, d := range drained(t, s) {
 		got = append(got, string(d.Message.Payload))
 	}
 	equal(t, got, []string{"a", "e", "f", "g"})
 	equal(t, s.Pending(), 0)
-	equal(t, len(s.Drain()), 0)
+	equal(t, len(drained(t, s)), 0)
 	outcome, _ := s.Enqueue(message(1, "late"), time.Now())
 	equal(t, outcome, session.DroppedEnded)
 	reattach(s, 0)

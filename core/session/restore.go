@@ -6,7 +6,7 @@ import "github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 type Stored struct {
 	Delivery mqtt.Delivery
 	Sequence uint64
-	ID       uint16 // of a message of QoS 2 that may have been sent; else 0
+	ID       uint16 // of a message that may have been sent, if it is known; else 0
 	Released bool   // its PUBREC came
 }
 
@@ -15,8 +15,10 @@ type State struct {
 	Number        uint64
 	Profile       Profile
 	Subscriptions []mqtt.Subscription
-	Messages      []Stored // by Sequence, ascending
+	Messages      []Stored // by Sequence, ascending: those that may have been sent, and some of the rest
 	Sent          uint64   // what is at this place and before may have been sent
+	Totals        Totals   // of all messages, those included that are not in Messages
+	Last          uint64   // the place of the last message
 	Received      []uint16 // identifiers of QoS 2 that the client has not released
 }
 
@@ -32,6 +34,7 @@ func Restore(st *State, lim Limits, l *Log) *Session {
 	for _, id := range st.Received {
 		s.inbound.put(id, receipt{answered: true, kept: true})
 	}
+	s.kept.totals = st.Totals
 	sent := st.Sent
 	for i := range st.Messages {
 		if m := &st.Messages[i]; m.ID != 0 {
@@ -52,8 +55,26 @@ func Restore(st *State, lim Limits, l *Log) *Session {
 		}
 		s.sequence = m.Sequence
 	}
+	s.restoreRest(st)
+	s.count()
 	return s
 }
+
+// restoreRest leaves on the disk what the state does not have.
+func (s *Session) restoreRest(st *State) {
+	if st.Last <= s.sequence {
+		return
+	}
+	var here Totals
+	for i := range st.Messages {
+		it := st.Messages[i].item()
+		here.Add(&it.Delivery)
+	}
+	s.kept.spill = &spill{disk: gap{first: s.sequence + 1, last: st.Last, Totals: st.Totals.without(&here)}}
+	s.sequence = st.Last
+}
+
+func (m *Stored) item() item { return item{Delivery: m.Delivery, sequence: m.Sequence} }
 
 // restore puts messages in flight that were so before, with the identifiers that
 // are known; the others get new ones.

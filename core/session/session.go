@@ -52,14 +52,15 @@ func (s *Session) SetLimits(lim Limits) {
 func (s *Session) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.count + s.flight.count
+	messages, _ := s.waiting()
+	return messages + s.flight.count
 }
 
 // QueueLen returns how many messages wait to be sent and their size.
 func (s *Session) QueueLen() (messages, bytes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.queue.count, s.queue.bytes
+	return s.waiting()
 }
 
 // InFlight counts the QoS 1 and QoS 2 messages that Next returned and whose

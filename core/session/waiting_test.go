@@ -40,8 +40,8 @@ func TestWaiting(t *testing.T) {
 	b.Next(nil, 1000, now, nil)
 	b.Detach()
 	want(40)
-	a.Drain()
-	b.Drain()
+	drained(t, a)
+	drained(t, b)
 	want(0)
 }
 

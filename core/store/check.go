@@ -3,6 +3,7 @@ package store
 import (
 	"log/slog"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -12,7 +13,8 @@ type Report struct {
 	Subscriptions int
 	Messages      int // in all queues
 	Shared        int // of them stored once for several queues
-	Unused        int // shared messages that nobody refers to; the next start removes them
+	Unused        int // shared messages that nobody refers to
+	Retained      int // messages
 }
 
 // Check reads all of a store that no broker uses and changes nothing that it
@@ -27,21 +29,24 @@ func Check(dir string, log *slog.Logger) (Report, error) {
 		return Report{}, err
 	}
 	defer func() { _ = lock.Close() }()
-	db, err := openDatabase(disk, dir, log)
-	if err != nil {
+	db := newDatabase(disk)
+	if err := db.open(dir, log, new(pebble.Options)); err != nil {
 		return Report{}, err
 	}
 	defer func() { _ = db.Close() }()
-	if err := checkFormat(db.DB); err != nil {
+	if err := checkFormat(db.DB, false); err != nil {
 		return Report{}, err
 	}
 	l, err := load(db.DB)
 	if err != nil {
 		return Report{}, err
 	}
-	r := Report{Sessions: len(l.sessions), Messages: l.messages, Shared: len(l.refs), Unused: len(l.orphans)}
-	for _, st := range l.sessions {
-		r.Subscriptions += len(st.Subscriptions)
+	r, err := verify(db.DB, l)
+	if err != nil {
+		return Report{}, err
+	}
+	if r.Retained, err = checkRetained(db); err != nil {
+		return Report{}, err
 	}
 	return r, nil
 }

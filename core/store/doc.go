@@ -1,6 +1,6 @@
-// Package store keeps sessions on disk: it writes the changes that a
-// [session.Log] gathers, in order, into an embedded key-value store (pebble), and
-// gives the sessions back at the next start.
+// Package store keeps sessions on disk, and retained messages if nobody else
+// does: it writes the changes that a [session.Log] gathers, in order, into an
+// embedded key-value store (pebble), and gives the sessions back at the next start.
 //
 //	s, err := store.Open(dir, store.Options{Logger: log})
 //	for state, err := range s.Load(ctx) { ... } // the sessions of the last run
@@ -17,6 +17,10 @@
 // written, so that a killed broker loses nothing. The file is synced first if
 // something in the batch was promised with that durability, else a moment later,
 // or never; see [session.Durability].
+//
+// Changes of retained messages come from an index of their own, by
+// [Retained.Apply], and go into the next batch: beside what sessions tell, not in
+// one group with it.
 //
 // # Format
 //

@@ -83,12 +83,27 @@ func payloads(t *testing.T, disk vfs.FS, dir string) (list []string, aside strin
 		if err != nil {
 			t.Fatal(err)
 		}
+		from := uint64(0)
 		for _, m := range st.Messages {
 			list = append(list, string(m.Delivery.Message.Payload))
+			from = m.Sequence + 1
+		}
+		for from <= st.Last {
+			page, _, err := s.Page(st.Number, from, st.Last, 100, 1<<20)
+			if err != nil || len(page) == 0 {
+				return list, unreadable
+			}
+			for _, m := range page {
+				list = append(list, string(m.Delivery.Message.Payload))
+				from = m.Sequence + 1
+			}
 		}
 	}
 	return list, s.Aside()
 }
+
+// unreadable is what payloads returns of a store that can't be read to its end.
+const unreadable = "unreadable"
 
 func numbered(t *testing.T, list []string, atLeast int) {
 	t.Helper()
@@ -198,7 +213,8 @@ func TestTornTail(t *testing.T) {
 }
 
 // Whatever bytes are changed or missing: either all that was written is there up
-// to some message, or the store is put aside, whole, and an empty one begins.
+// to some message, from which on it can't be read, or the store is put aside,
+// whole, and an empty one begins.
 func TestCorruptStore(t *testing.T) {
 	for _, pattern := range []string{"*.log", "MANIFEST-*", "*.sst"} {
 		for _, damage := range []string{"flipped", "cut", "gone"} {
@@ -225,7 +241,7 @@ func TestCorruptStore(t *testing.T) {
 					}
 				}
 				list, aside := payloads(t, vfs.Default, dir)
-				if aside == "" {
+				if aside == "" || aside == unreadable {
 					numbered(t, list, 0)
 					return
 				}
@@ -279,5 +295,108 @@ func TestLocked(t *testing.T) {
 	if other, err := Open(dir, Options{}); err == nil {
 		_ = other.Close()
 		t.Error("a store is opened twice")
+	}
+}
+
+// What a store tells of itself: while it writes, while it can't, and afterwards.
+func TestStats(t *testing.T) {
+	disk := vfs.NewMem()
+	var broken atomic.Bool
+	s := opened(t, errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken.Load() && op.Kind == errorfs.OpFileWrite {
+			return errors.New("disk full")
+		}
+		return nil
+	})), "store")
+	defer running(t, s)()
+	if st := s.Stats(); st.Bytes == 0 || st.Waiting != 0 || st.Batches != 0 || st.Failure != nil {
+		t.Errorf("at first: %+v", st)
+	}
+	sess := session.New("c", session.Limits{QueueMessages: 1 << 20, QueueBytes: 1 << 30})
+	sess.Keep(s.Log(), session.DurabilitySync)
+	sess.Describe(&session.Profile{ClientID: "c"})
+	waitWritten(t, s.Log())
+	st := s.Stats()
+	if st.Batches != 1 || st.Changes != 1 || st.Waiting != 0 || len(st.Syncs.Buckets) != len(SyncBounds())+1 {
+		t.Errorf("after a change: %+v", st)
+	}
+	broken.Store(true)
+	sess.Describe(&session.Profile{ClientID: "d"})
+	for deadline := time.Now().Add(patience); s.Stats().Failure == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not fail")
+		}
+	}
+	if st := s.Stats(); st.Failures != 1 || st.Waiting != 1 {
+		t.Errorf("while nothing can be written: %+v", st)
+	}
+	broken.Store(false)
+	waitWritten(t, s.Log())
+	if st := s.Stats(); st.Failure != nil || st.Waiting != 0 {
+		t.Errorf("when it can again: %+v", st)
+	}
+	c := new(counts)
+	for _, took := range []time.Duration{0, firstSyncBound, firstSyncBound + 1, time.Hour} {
+		c.synced(took)
+	}
+	if c.syncs[0].Load() != 2 || c.syncs[1].Load() != 1 || c.syncs[syncBounds].Load() != 1 {
+		t.Errorf("buckets %v", &c.syncs)
+	}
+}
+
+// A part of a table that is damaged holds up what is in it, and nothing else:
+// other sessions are written and read, and what the damage makes uncertain stays.
+func TestDamagedTable(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sessions")
+	s := opened(t, vfs.Default, dir)
+	stop := running(t, s)
+	var both []*session.Session
+	for _, id := range []string{"a", "b"} {
+		both = append(both, filled(s, id, 0, 0))
+	}
+	for n := range 2000 {
+		m := &mqtt.Message{Topic: "t", Payload: []byte(fmt.Sprint(n)), QoS: 1, Created: time.Now()}
+		for _, c := range both {
+			c.Enqueue(mqtt.Delivery{Message: m, QoS: 1, Shared: uint64(n + 10)}, m.Created) //nolint:gosec // small
+		}
+	}
+	waitWritten(t, s.Log())
+	stop()
+	payloads(t, vfs.Default, dir) // so that there are tables
+	for at := 1; at < 20; at++ {
+		name := files(t, dir, "*.sst")[0]
+		good, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := append([]byte(nil), good...)
+		b[len(b)*at/20] ^= 0x10
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		other := filepath.Join(t.TempDir(), "sessions")
+		if err := os.CopyFS(other, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := opened(t, vfs.Default, other)
+		stop := running(t, s)
+		for st, err := range s.Load(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := session.Restore(st, session.Limits{QueueMessages: 1 << 20, QueueBytes: 1 << 30}, s.Log())
+			if err := c.Drain(func([]mqtt.Delivery) {}); err == nil {
+				c.End()
+			}
+		}
+		filled(s, fmt.Sprint("new", at), 0, 100)
+		waitWritten(t, s.Log())
+		if err := s.Log().Failure(); err != nil {
+			t.Errorf("at %d of 20: %v", at, err)
+		}
+		stop()
 	}
 }

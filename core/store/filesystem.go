@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -21,13 +22,17 @@ type fileSystem struct {
 	vfs.FS
 	retired atomic.Bool
 	relaxed atomic.Bool // syncs of the write-ahead log are put off
+	fatal   *atomic.Pointer[error]
+	again   atomic.Pointer[func(error) bool] // waits, and whether a call that failed is made again; nil: it is not
 
 	mu    sync.Mutex // guards the fields below
 	dirty map[*logFile]struct{}
 }
 
-func newFileSystem(fs vfs.FS) *fileSystem {
-	return &fileSystem{FS: fs, dirty: make(map[*logFile]struct{})}
+// newFileSystem makes one. What can't be passed on to the database is put into
+// fatal.
+func newFileSystem(fs vfs.FS, fatal *atomic.Pointer[error]) *fileSystem {
+	return &fileSystem{FS: fs, fatal: fatal, dirty: make(map[*logFile]struct{})}
 }
 
 func (f *fileSystem) err() error {
@@ -37,12 +42,38 @@ func (f *fileSystem) err() error {
 	return nil
 }
 
+// removable returns why nothing may be removed.
+func (f *fileSystem) removable() error {
+	if err := f.fatal.Load(); err != nil {
+		return *err
+	}
+	return f.err()
+}
+
+// try makes a call that may be made again.
+func (f *fileSystem) try(call func() error) error {
+	for {
+		err := call()
+		if err == nil {
+			return nil
+		}
+		if again := f.again.Load(); again == nil || !(*again)(err) {
+			return err
+		}
+	}
+}
+
 // Create makes a file; that of a write-ahead log is a [logFile].
 func (f *fileSystem) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	return f.wrap(f.FS.Create(name, c))(name)
+	var file vfs.File
+	err := f.try(func() (err error) {
+		file, err = f.FS.Create(name, c)
+		return err
+	})
+	return f.wrap(file, err)(name)
 }
 
 // ReuseForWrite does as Create does.
@@ -61,9 +92,34 @@ func (f *fileSystem) wrap(file vfs.File, err error) func(name string) (vfs.File,
 		case filepath.Ext(name) == ".log":
 			return &logFile{File: file, fs: f}, nil
 		default:
-			return &fencedFile{File: file, fs: f}, nil
+			base := filepath.Base(name)
+			return &fencedFile{File: file, fs: f, trivial: strings.HasPrefix(base, "marker.") || filepath.Ext(base) == ".dbtmp"}, nil
 		}
 	}
+}
+
+// OpenDir opens a folder for being synced.
+func (f *fileSystem) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &folder{File: file, fs: f}, nil
+}
+
+// folder is a folder whose sync always succeeds, for pebble ends the process where
+// it does not: the database is to be given up in its place, and until then removes
+// nothing, for what takes the place of it may not last.
+type folder struct {
+	vfs.File
+	fs *fileSystem
+}
+
+func (f *folder) Sync() error {
+	if err := f.File.Sync(); err != nil {
+		f.fs.fatal.CompareAndSwap(nil, &err)
+	}
+	return nil
 }
 
 // Link, Remove, RemoveAll and Rename do nothing once the file system is retired.
@@ -76,14 +132,14 @@ func (f *fileSystem) Link(from, to string) error {
 }
 
 func (f *fileSystem) Remove(name string) error {
-	if err := f.err(); err != nil {
+	if err := f.removable(); err != nil {
 		return err
 	}
 	return f.FS.Remove(name)
 }
 
 func (f *fileSystem) RemoveAll(name string) error {
-	if err := f.err(); err != nil {
+	if err := f.removable(); err != nil {
 		return err
 	}
 	return f.FS.RemoveAll(name)
@@ -93,7 +149,7 @@ func (f *fileSystem) Rename(from, to string) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	return f.FS.Rename(from, to)
+	return f.try(func() error { return f.FS.Rename(from, to) })
 }
 
 // Lock does nothing: the store has a lock of its own, which outlives a database
@@ -122,14 +178,28 @@ func (f *fileSystem) sync() error {
 // fencedFile is a file that can't be written to once its file system is retired.
 type fencedFile struct {
 	vfs.File
-	fs *fileSystem
+	fs      *fileSystem
+	trivial bool // a sync of it that failed may be made again: what it says is known otherwise
 }
 
 func (f *fencedFile) Write(p []byte) (int, error) {
 	if err := f.fs.err(); err != nil {
 		return 0, err
 	}
-	return f.File.Write(p)
+	written := 0
+	err := f.fs.try(func() error {
+		n, err := f.File.Write(p[written:])
+		written += n
+		return err
+	})
+	return written, err
+}
+
+func (f *fencedFile) Sync() error {
+	if f.trivial {
+		return f.fs.try(f.File.Sync)
+	}
+	return f.File.Sync()
 }
 
 func (f *fencedFile) WriteAt(p []byte, at int64) (int, error) {

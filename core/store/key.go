@@ -3,14 +3,21 @@ package store
 import "encoding/binary"
 
 // format is the version of keys and values.
-const format = 1
+// Version 1 had neither references nor totals.
+const format = 2
 
 // The first byte of a key says what it is about.
 const (
-	keyFormat  = 'f' // the version of the format
-	keyMessage = 'm' // + number: a message that is in several queues
-	keySession = 's' // + number + one of the kinds below
+	keyFormat   = 'f' // the version of the format
+	keyMessage  = 'm' // + number: a message that is in several queues
+	keyRefs     = 'c' // + number: how many those are
+	keySession  = 's' // + number + one of the kinds below
+	keyRevision = 'q' // of the last change of a retained message
+	keyRetained = 'r' // + topic: the retained message, behind its revision
 )
+
+// None of them is there twice, or this does not compile.
+var _ = map[byte]struct{}{keyFormat: {}, keyMessage: {}, keyRefs: {}, keySession: {}, keyRevision: {}, keyRetained: {}}
 
 // The kinds of records of a session, in the order in which they are read.
 const (
@@ -20,6 +27,8 @@ const (
 	kindSent         = 3
 	kindBound        = 4 // + sequence
 	kindQueue        = 5 // + sequence
+	kindFlight       = 6 // + sequence of the first: identifiers of QoS 1 that were sent at once
+	kindTotals       = 7 // only of a session with much in its queue
 )
 
 const sessionKeyLen = 1 + 8 + 1
@@ -28,6 +37,10 @@ func formatKey() []byte { return []byte{keyFormat} }
 
 func messageKey(dst []byte, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, keyMessage), number)
+}
+
+func refsKey(dst []byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, keyRefs), number)
 }
 
 // sessionKey is the key, or the beginning of the keys, of one kind of records.

@@ -3,168 +3,225 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/cockroachdb/pebble/v2"
 
-	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
-// loader reads everything once, at the start: the sessions, and how often each
-// shared message is referred to.
+// What a start reads of a queue, beside what may have been sent. The rest is read
+// when its client is back.
+const (
+	headMessages = 16
+	headBytes    = 16 << 10
+)
+
+// loader reads what a start needs.
 type loader struct {
 	db       *pebble.DB
-	refs     map[uint64]int
-	shared   map[uint64]*mqtt.Message // read so far
+	it       *pebble.Iterator // over all sessions
 	sessions []*session.State
+	large    map[uint64]struct{} // sessions that have a record of their totals
+	flights  map[uint64][]*flightRecord
 	highest  uint64 // number that was given out
-
-	messages int      // waiting, in all sessions
-	orphans  []uint64 // shared messages that nobody refers to
+	messages int    // waiting, in all sessions
 }
 
 func load(db *pebble.DB) (*loader, error) {
-	l := &loader{db: db, refs: make(map[uint64]int), shared: make(map[uint64]*mqtt.Message)}
-	if err := l.readSessions(); err != nil {
+	l := &loader{db: db, large: make(map[uint64]struct{}), flights: make(map[uint64][]*flightRecord)}
+	for _, first := range []byte{keyMessage, keyRefs} {
+		if err := l.findHighest(first); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if l.it, err = db.NewIter(&pebble.IterOptions{LowerBound: []byte{keySession}, UpperBound: []byte{keySession + 1}}); err != nil {
 		return nil, err
 	}
-	if err := l.readMessages(); err != nil {
-		return nil, err
+	for l.it.First(); l.it.Valid() && err == nil; {
+		err = l.readSession()
 	}
-	l.shared = nil
-	return l, nil
+	return l, errors.Join(err, l.it.Close())
 }
 
-func (l *loader) each(first byte, f func(key, value []byte) error) error {
+// findHighest looks at the last of the keys that are a byte and a number.
+func (l *loader) findHighest(first byte) error {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{first}, UpperBound: []byte{first + 1}})
 	if err != nil {
 		return err
 	}
-	for it.First(); it.Valid(); it.Next() {
-		v, err := it.ValueAndErr()
-		if err == nil {
-			err = f(it.Key(), v)
+	if it.Last() {
+		if len(it.Key()) != 9 {
+			return errors.Join(errValue, it.Close())
 		}
-		if err != nil {
-			_ = it.Close()
-			return fmt.Errorf("record %x: %w", it.Key(), err)
-		}
+		l.highest = max(l.highest, binary.BigEndian.Uint64(it.Key()[1:]))
 	}
 	return it.Close()
 }
 
-func (l *loader) readSessions() error {
-	var st *session.State
-	var bound map[uint64]session.Stored
-	return l.each(keySession, func(key, value []byte) error {
-		number, kind, rest, ok := sessionOf(key)
-		if !ok {
-			return errValue
-		}
-		if st == nil || st.Number != number {
-			st = &session.State{Number: number}
-			bound = make(map[uint64]session.Stored)
-			l.sessions = append(l.sessions, st)
-			l.highest = max(l.highest, number)
-		}
-		return l.read(st, bound, kind, rest, value)
-	})
+// partial is a session that is being read.
+type partial struct {
+	*session.State
+	bound   map[uint64]session.Stored
+	totals  *session.Totals // its record; nil for none
+	flights []*flightRecord
+	whole   bool // the queue has nothing that was not read
 }
 
-// read takes one record of a session into its state.
-func (l *loader) read(st *session.State, bound map[uint64]session.Stored, kind byte, rest, value []byte) error {
+// readSession reads the session that the iterator is at, and leaves it at the
+// next.
+func (l *loader) readSession() error {
+	number, _, _, ok := sessionOf(l.it.Key())
+	if !ok {
+		return fmt.Errorf("record %x: %w", l.it.Key(), errValue)
+	}
+	p := &partial{State: &session.State{Number: number}, bound: make(map[uint64]session.Stored), whole: true}
+	for l.it.Valid() {
+		n, kind, rest, ok := sessionOf(l.it.Key())
+		if !ok {
+			return fmt.Errorf("record %x: %w", l.it.Key(), errValue)
+		}
+		if n != number {
+			break
+		}
+		if kind == kindQueue {
+			if err := l.readQueue(p); err != nil {
+				return err
+			}
+			continue
+		}
+		value, err := l.it.ValueAndErr()
+		if err == nil {
+			err = p.read(kind, rest, value)
+		}
+		if err != nil {
+			return fmt.Errorf("record %x: %w", l.it.Key(), err)
+		}
+		l.it.Next()
+	}
+	if err := l.complete(p); err != nil {
+		return err
+	}
+	l.sessions = append(l.sessions, p.State)
+	l.highest = max(l.highest, number)
+	l.messages += p.Totals.Messages
+	return l.it.Error()
+}
+
+// read takes a record, but for those of the queue.
+func (p *partial) read(kind byte, rest, value []byte) error {
 	r := reader{b: value}
 	switch kind {
 	case kindProfile:
-		st.Profile = r.profile()
+		p.Profile = r.profile()
 	case kindSubscription:
-		st.Subscriptions = append(st.Subscriptions, r.subscription(rest))
+		p.Subscriptions = append(p.Subscriptions, r.subscription(rest))
 	case kindReceived:
 		if len(rest) != 2 {
 			return errValue
 		}
-		st.Received = append(st.Received, binary.BigEndian.Uint16(rest))
+		p.Received = append(p.Received, binary.BigEndian.Uint16(rest))
 	case kindSent:
-		st.Sent = r.number()
+		p.Sent = r.number()
 	case kindBound:
 		if len(rest) != 8 || len(value) != 3 {
 			return errValue
 		}
-		bound[binary.BigEndian.Uint64(rest)] = session.Stored{ID: binary.BigEndian.Uint16(value), Released: value[2] != 0}
+		p.bound[binary.BigEndian.Uint64(rest)] = session.Stored{ID: binary.BigEndian.Uint16(value), Released: value[2] != 0}
 		return nil
-	case kindQueue:
+	case kindFlight:
 		if len(rest) != 8 {
 			return errValue
 		}
-		sequence := binary.BigEndian.Uint64(rest)
-		m := bound[sequence]
-		m.Sequence, m.Delivery = sequence, r.delivery()
-		if err := r.end(); err != nil {
-			return err
-		}
-		if err := l.share(&m.Delivery); err != nil {
-			return err
-		}
-		st.Messages = append(st.Messages, m)
-		l.messages++
-		return nil
+		p.rebind(r.bindings())
+	case kindTotals:
+		t := r.totals()
+		p.totals = &t
 	default:
 		return errValue
 	}
 	return r.end()
 }
 
-// share gives a delivery the message that it shares with others.
-func (l *loader) share(d *mqtt.Delivery) error {
-	n := d.Shared
-	if n == 0 {
-		return nil
+// readQueue reads what may have been sent and the beginning of the rest, and
+// leaves the iterator behind the queue.
+func (l *loader) readQueue(p *partial) error {
+	sent := p.Sent
+	for sequence := range p.bound {
+		sent = max(sent, sequence)
 	}
-	m := l.shared[n]
-	if m == nil {
-		value, closer, err := l.db.Get(messageKey(nil, n))
-		if err != nil {
-			return fmt.Errorf("message %d: %w", n, err)
+	messages, bytes := headMessages, headBytes
+	for l.it.Valid() {
+		if n, kind, _, _ := sessionOf(l.it.Key()); n != p.Number || kind != kindQueue {
+			return nil
 		}
-		r := reader{b: value}
-		m = r.message()
-		_ = closer.Close()
-		if err := r.end(); err != nil {
+		m, err := storedAt(l.db, l.it)
+		if err != nil {
 			return err
 		}
-		l.shared[n] = m
+		if m.Sequence > sent {
+			if messages == 0 || bytes <= 0 {
+				p.whole = false
+				break
+			}
+			messages, bytes = messages-1, bytes-m.Delivery.Message.Size()
+		}
+		b := p.bound[m.Sequence]
+		m.ID, m.Released = b.ID, b.Released
+		p.Messages = append(p.Messages, m)
+		p.Last = m.Sequence
+		p.Totals.Add(&m.Delivery)
+		l.it.Next()
 	}
-	l.refs[n]++
-	l.highest = max(l.highest, n)
-	d.Message = m
-	return nil
-}
-
-// readMessages finds the shared messages that nobody refers to.
-func (l *loader) readMessages() error {
-	return l.each(keyMessage, func(key, _ []byte) error {
-		if len(key) != 9 {
+	behind := sessionKey(nil, p.Number, kindQueue+1)
+	if !p.whole && l.it.SeekLT(behind) {
+		_, _, rest, _ := sessionOf(l.it.Key())
+		if len(rest) != 8 {
 			return errValue
 		}
-		n := binary.BigEndian.Uint64(key[1:])
-		l.highest = max(l.highest, n)
-		if l.refs[n] == 0 {
-			l.orphans = append(l.orphans, n)
-		}
-		return nil
-	})
+		p.Last = binary.BigEndian.Uint64(rest)
+	}
+	l.it.SeekGE(behind)
+	return nil
 }
 
-// collect removes what nobody refers to.
-func (l *loader) collect() error {
-	for _, n := range l.orphans {
-		if err := l.db.Delete(messageKey(nil, n), pebble.NoSync); err != nil {
-			return err
+// complete finds the totals of a session that was read.
+func (l *loader) complete(p *partial) error {
+	if p.totals != nil {
+		l.large[p.Number] = struct{}{}
+	}
+	if len(p.flights) > 0 {
+		l.flights[p.Number] = p.flights
+	}
+	switch {
+	case p.whole:
+		return nil
+	case p.totals != nil:
+		p.Totals = *p.totals
+		return nil
+	}
+	read := p.Messages[len(p.Messages)-1].Sequence
+	return eachQueued(l.db, p.Number, read+1, func(m *session.Stored) { p.Totals.Add(&m.Delivery) })
+}
+
+// eachQueued reads a queue from a place on.
+func eachQueued(db *pebble.DB, number, from uint64, f func(*session.Stored)) error {
+	it, err := db.NewIter(&pebble.IterOptions{
+		LowerBound: sequenceKey(nil, number, kindQueue, from), UpperBound: sessionKey(nil, number, kindQueue+1),
+	})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		var m session.Stored
+		if m, err = storedAt(db, it); err == nil {
+			f(&m)
 		}
 	}
-	return nil
+	return errors.Join(err, it.Close())
 }
 
 // Load yields the sessions that were kept, in the order in which they were made,

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -24,6 +25,9 @@ type world struct {
 	live  map[string]*session.Session
 	next  int // payload of the next message
 	fate  map[string]map[string]*fate
+	power bool
+	sent  map[string]int              // the order of what was sent last, not again
+	all   map[string][]session.Stored // what was in the store when it was opened
 }
 
 // fate is what became of one message in one session.
@@ -31,7 +35,8 @@ type fate struct {
 	order    int
 	qos      mqtt.QoS
 	position uint64 // written up to here: it was promised
-	id       uint16 // with which it was sent, QoS 2
+	id       uint16 // with which it was sent
+	bound    uint64 // the position of that, QoS 1
 	released uint64 // the position of its PUBREC
 	gone     bool   // acknowledged
 }
@@ -45,6 +50,8 @@ func (w *world) open() map[string]*session.State {
 		w.t.Fatal("the store was taken for corrupt")
 	}
 	w.store = s
+	w.verify()
+	w.sent = make(map[string]int)
 	w.live = make(map[string]*session.Session)
 	states := make(map[string]*session.State)
 	for st, err := range s.Load(context.Background()) {
@@ -52,9 +59,58 @@ func (w *world) open() map[string]*session.State {
 			w.t.Fatal(err)
 		}
 		states[st.Profile.ClientID] = st
-		w.live[st.Profile.ClientID] = session.Restore(st, session.Limits{}, s.Log())
+		w.whole(st)
+		w.live[st.Profile.ClientID] = session.Restore(w.head(st), small, s.Log())
 	}
 	return states
+}
+
+// small has little room in memory.
+var small = session.Limits{Kept: &session.KeptLimits{MemoryMessages: 3}}
+
+// whole reads what the state leaves on disk, into w.all.
+func (w *world) whole(st *session.State) {
+	list := slices.Clone(st.Messages)
+	for len(list) > 0 && list[len(list)-1].Sequence < st.Last {
+		page, _, err := w.store.Page(st.Number, list[len(list)-1].Sequence+1, st.Last, 5, 1000)
+		if err != nil || len(page) == 0 {
+			w.t.Fatalf("%d messages, then %v", len(list), err)
+		}
+		list = append(list, page...)
+	}
+	if len(list) != st.Totals.Messages {
+		w.t.Fatalf("%d messages, and it says %d", len(list), st.Totals.Messages)
+	}
+	w.all[st.Profile.ClientID] = list
+}
+
+// head takes messages off the end of a state that need not be in memory.
+func (w *world) head(st *session.State) *session.State {
+	sent := st.Sent
+	for i := range st.Messages {
+		if st.Messages[i].ID != 0 {
+			sent = st.Messages[i].Sequence
+		}
+	}
+	keep := rapid.IntRange(1, 20).Draw(w.t, "in memory")
+	for n := len(st.Messages) - 1; n >= keep && st.Messages[n].Sequence > sent; n-- {
+		st.Messages = st.Messages[:n]
+	}
+	return st
+}
+
+// verify reads all of the store.
+func (w *world) verify() {
+	l, err := load(w.store.DB)
+	if err == nil {
+		var r Report
+		if r, err = verify(w.store.DB, l); r.Unused > 0 {
+			w.t.Fatalf("%d messages are in no queue", r.Unused)
+		}
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) round() {
@@ -67,7 +123,7 @@ func (w *world) round() {
 func (w *world) ensure(name string) *session.Session {
 	s := w.live[name]
 	if s == nil {
-		s = session.New(name, session.Limits{})
+		s = session.New(name, small)
 		s.Keep(w.store.Log(), w.d)
 		s.Describe(&session.Profile{ClientID: name, Expiry: 100})
 		w.live[name], w.fate[name] = s, make(map[string]*fate)
@@ -84,8 +140,33 @@ func (w *world) publish(to []string, qos mqtt.QoS) {
 		d.Shared = w.store.Log().Number()
 	}
 	for _, name := range to {
-		w.ensure(name).Enqueue(d, m.Created)
+		if outcome, _ := w.ensure(name).Enqueue(d, m.Created); outcome != session.Queued {
+			w.t.Fatalf("%s: %v", name, outcome)
+		}
 		w.fate[name][payload] = &fate{order: w.next, qos: qos, position: w.store.Log().End()}
+	}
+}
+
+// fill publishes more than there is room for in memory.
+func (w *world) fill(names ...string) {
+	names = slices.Compact(names)
+	for range rapid.IntRange(1, 30).Draw(w.t, "messages") {
+		w.publish(names, mqtt.QoS(rapid.IntRange(1, 2).Draw(w.t, "qos")))
+	}
+}
+
+// clear drops what waits for a client.
+func (w *world) clear(name string) {
+	s := w.ensure(name)
+	before := s.Pending() - s.InFlight()
+	dropped, more := s.Clear()
+	if len(dropped)+more != before || s.Pending() != s.InFlight() {
+		w.t.Fatalf("%d messages were queued, %d and %d dropped", before, len(dropped), more)
+	}
+	for _, f := range w.fate[name] {
+		if f.id == 0 || f.qos == mqtt.AtLeastOnce {
+			f.position = math.MaxUint64 // promised no more
+		}
 	}
 }
 
@@ -100,6 +181,12 @@ func (w *world) serve(name string) {
 		if f == nil {
 			w.t.Fatalf("%s was sent what it was never given", name)
 		}
+		if o.Kind == session.SendPublish && !o.Dup {
+			if f.order <= w.sent[name] {
+				w.t.Fatalf("%s: %s is out of order", name, o.Delivery.Message.Payload)
+			}
+			w.sent[name] = f.order
+		}
 		if f.gone && f.qos == mqtt.ExactlyOnce && o.Kind == session.SendPublish {
 			w.t.Fatalf("%s: %s is published again", name, o.Delivery.Message.Payload)
 		}
@@ -111,6 +198,14 @@ func (w *world) serve(name string) {
 				w.t.Fatalf("%s: sent as %d, then as %d", name, f.id, o.ID)
 			}
 			f.id = o.ID
+		}
+		if f.qos == mqtt.AtLeastOnce {
+			if o.Dup && f.id != 0 && f.id != o.ID {
+				w.t.Fatalf("%s: sent as %d, then as %d", name, f.id, o.ID)
+			}
+			if f.id != o.ID {
+				f.id, f.bound = o.ID, s.Position()
+			}
 		}
 		if !rapid.Bool().Draw(w.t, "answers") {
 			continue
@@ -172,7 +267,7 @@ func (w *world) compare(name string, fates map[string]*fate, st *session.State, 
 	}
 	seen := make(map[string]bool)
 	last := 0
-	for _, m := range st.Messages {
+	for _, m := range w.all[name] {
 		payload := string(m.Delivery.Message.Payload)
 		f := fates[payload]
 		switch {
@@ -180,12 +275,15 @@ func (w *world) compare(name string, fates map[string]*fate, st *session.State, 
 			w.t.Fatalf("%s: %s comes from nowhere", name, payload)
 		case f.order <= last:
 			w.t.Fatalf("%s: %s is out of order", name, payload)
-		case f.id != 0 && m.ID != f.id:
+		case f.id != 0 && m.ID != f.id && (f.qos == mqtt.ExactlyOnce || !w.power && f.bound <= done):
 			w.t.Fatalf("%s: %s was sent as %d and is kept as %d", name, payload, f.id, m.ID)
 		case f.released != 0 && f.released <= done && !m.Released:
 			w.t.Fatalf("%s: the PUBREC for %s is forgotten", name, payload)
 		}
 		last, seen[payload] = f.order, true
+		if f.qos == mqtt.AtLeastOnce {
+			f.id, f.bound = m.ID, 0
+		}
 		f.position, f.gone = 0, false
 		if f.released != 0 && !m.Released {
 			f.released = 0
@@ -206,7 +304,7 @@ func testModel(t *testing.T, d session.Durability, power bool) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
 			t: t, disk: vfs.NewCrashableMem(), names: []string{"a", "b", "c"}, d: d,
-			fate: make(map[string]map[string]*fate),
+			power: power, fate: make(map[string]map[string]*fate), all: make(map[string][]session.Stored),
 		}
 		w.open()
 		defer func() { _ = w.store.Close() }()
@@ -226,16 +324,22 @@ func testModel(t *testing.T, d session.Durability, power bool) {
 				id := name.Draw(t, "client")
 				s := w.ensure(id)
 				s.Detach()
-				s.Drain()
+				if err := s.Drain(func([]mqtt.Delivery) {}); err != nil {
+					t.Fatal(err)
+				}
 				s.End()
 				delete(w.live, id)
+				delete(w.sent, id)
 				for _, f := range w.fate[id] {
 					f.gone = true
 				}
 				w.round()
 				delete(w.fate, id)
 			},
-			"cut": func(*rapid.T) { w.cut(power) },
+			"clear":    func(t *rapid.T) { w.clear(name.Draw(t, "client")) },
+			"fill":     func(t *rapid.T) { w.fill(name.Draw(t, "client"), name.Draw(t, "other")) },
+			"everyone": func(*rapid.T) { w.publish(w.names, 1) },
+			"cut":      func(*rapid.T) { w.cut(power) },
 		})
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,16 +11,29 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
-// keepChanges bounds the memory that is kept from one batch to the next.
-const keepChanges = 1 << 14
+// What bounds the memory that is kept from one batch to the next: changes, and bytes
+// of a batch.
+const (
+	keepChanges = 1 << 14
+	keepRepr    = 1 << 20
+)
 
 // Run writes what the log gathers, until ctx ends; then it writes the rest and
 // syncs. When writing fails it says so to the log ([session.Log.Failure]), opens
 // the store anew until that works, writes the same again and goes on. The error is
 // that of the rest which could not be written.
 func (s *Store) Run(ctx context.Context) error {
+	defer close(s.ended)
+	if s.unwritten != nil {
+		o := s.opening
+		s.opening = nil
+		if err := s.comeBack(ctx, o, nil); err != nil {
+			return err
+		}
+	}
 	var changes []session.Change
-	var due <-chan time.Time // of the sync that was put off
+	var due <-chan time.Time   // of the sync that was put off
+	var again <-chan time.Time // when those may try again who could not read
 	for {
 		ended := false
 		select {
@@ -34,12 +46,24 @@ func (s *Store) Run(ctx context.Context) error {
 				}
 			}
 			continue
+		case <-s.unread:
+			if again == nil {
+				again = time.After(s.options.RetryEvery)
+			}
+			continue
+		case <-again:
+			again = nil
+			s.log.Readable()
+			continue
 		case <-ctx.Done():
 			ended = true
 		}
 		var putOff bool
 		var err error
 		if changes, putOff, err = s.round(ctx, changes[:0], ended); err != nil {
+			if !ended {
+				s.fail(err) // for good: what it changes can't be known
+			}
 			return err
 		}
 		if putOff && due == nil {
@@ -58,9 +82,11 @@ func (s *Store) round(ctx context.Context, changes []session.Change, last bool) 
 	if upTo == 0 {
 		return changes, false, nil
 	}
-	if putOff, err = s.write(ctx, changes, last); err != nil {
+	putOff, err = s.write(ctx, changes, last)
+	if err != nil {
 		return nil, false, err
 	}
+	s.written(changes)
 	s.log.Commit(upTo)
 	clear(changes)
 	if cap(changes) > keepChanges {
@@ -84,12 +110,16 @@ func (s *Store) write(ctx context.Context, changes []session.Change, last bool) 
 	if b.Empty() {
 		return false, nil
 	}
-	repr := append([]byte(nil), b.Repr()...)
+	repr := append(s.repr[:0], b.Repr()...)
+	s.counts.batch(len(changes))
 	if err := s.commit(b, sync); err != nil {
 		if err := s.reopen(ctx, err, repr); err != nil {
 			return false, err
 		}
 		return false, nil
+	}
+	if s.repr = repr; cap(repr) > keepRepr {
+		s.repr = nil
 	}
 	return putOff && !sync, nil
 }
@@ -105,37 +135,6 @@ func (d *database) commit(b *pebble.Batch, sync bool) (err error) {
 	d.files.relaxed.Store(!sync)
 	err = d.Apply(b, pebble.Sync)
 	return errors.Join(err, d.failure())
-}
-
-// reopen opens the store again after a failure, for nobody knows what a file holds
-// after a write or a sync of it has failed, and commits the batch that could not
-// be written. It returns an error only when ctx ends before that works.
-func (s *Store) reopen(ctx context.Context, cause error, repr []byte) error {
-	s.log.Fail(cause)
-	s.options.Logger.Error("sessions can't be written: what needs it is refused until they can",
-		slog.String("folder", s.dir), slog.Any("error", cause))
-	for {
-		s.retire()
-		select {
-		case <-time.After(s.options.RetryEvery):
-		case <-ctx.Done():
-			return fmt.Errorf("sessions could not be written: %w", cause)
-		}
-		db, err := openDatabase(s.disk, s.dir, s.options.Logger)
-		if err == nil {
-			s.database = db
-			if err = s.again(repr); err == nil {
-				break
-			}
-		} else if db.DB != nil {
-			db.retire()
-		}
-		s.options.Logger.Debug("sessions still can't be written", slog.Any("error", err))
-		cause = err
-	}
-	s.log.Fail(nil)
-	s.options.Logger.Info("sessions are written again", slog.String("folder", s.dir))
-	return nil
 }
 
 // again commits a batch that may have been committed in part.

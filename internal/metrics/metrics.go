@@ -19,14 +19,21 @@ type Sources struct {
 	Plugins Plugins
 	// Retained tells how many changes its store does not have yet.
 	Retained interface{ Pending() int }
-	// Store returns the name of the plugin that keeps the retained messages, ""
-	// if none does.
+	// Store returns the name of the plugin that keeps the retained messages, OnDisk if
+	// the store of sessions does, "" if nobody does.
 	Store func() string
+	// Sessions is the store of sessions, nil if they are in memory.
+	Sessions SessionStore
+	// Shadows returns those that run.
+	Shadows func() []Shadow
 	// Certificates returns those that listeners serve.
 	Certificates func() []Certificate
 	// Logger hears of plugins whose metrics are refused; nil discards.
 	Logger *slog.Logger
 }
+
+// OnDisk is what the store of sessions is called where plugins are by their names.
+const OnDisk = "disk"
 
 // Certificate is one that a listener serves.
 type Certificate struct {
@@ -80,6 +87,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectBroker(ch)
 	c.collectBacklog(ch)
 	c.collectPlugins(ch, c.from.Plugins.Plugins())
+	c.collectSessionStore(ch)
+	c.collectShadows(ch)
 	c.collectStore(context.Background(), ch) // the library hands no context on
 	for _, cert := range c.from.Certificates() {
 		send(ch, certificateExpiry, cert.Expires.Unix(), cert.Listener, cert.Subject, cert.Serial)

@@ -24,6 +24,8 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
+	"github.com/gatehouse-mqtt/gatehouse/core/shadow"
+	"github.com/gatehouse-mqtt/gatehouse/core/store"
 )
 
 // fakePlugins are plugins that never ran.
@@ -51,6 +53,10 @@ func (f *fakePlugins) CollectMetrics(ctx context.Context, name string) ([]byte, 
 	}
 }
 
+type fakeStore struct{ stats store.Stats }
+
+func (f fakeStore) Stats() store.Stats { return f.stats }
+
 type pending int
 
 func (p pending) Pending() int { return int(p) }
@@ -71,6 +77,17 @@ func everything() Sources {
 	return Sources{
 		Version: "1.2.3", Broker: broker.New(broker.Options{SysInterval: -1}), Plugins: p, Retained: pending(5),
 		Store: func() string { return "store" },
+		Sessions: fakeStore{store.Stats{
+			Bytes: 14, Waiting: 15, Batches: 16, Changes: 17, Failures: 18, Failure: errors.New("disk full"), Unreadable: 21,
+			Retained: store.RetainedStats{Pending: 22, Revision: 23, Bytes: 24},
+			Syncs:    store.Latency{Count: 3, Sum: time.Second, Buckets: append([]uint64{0, 2}, make([]uint64, len(store.SyncBounds())-1)...)},
+		}},
+		Shadows: func() []Shadow {
+			return []Shadow{{"rules", &shadow.Counts{
+				Hooks: map[hook.Point]shadow.Outcomes{hook.PointPublish: {Same: 20, Differ: 3, Failed: 1}},
+				Left:  map[shadow.Reason]uint64{shadow.Absent: 4, shadow.Kept: 5},
+			}}}
+		},
 		Certificates: func() []Certificate {
 			return []Certificate{{"tls", "CN=broker", "1f", time.Unix(1_800_000_000, 0)}}
 		},
@@ -185,10 +202,38 @@ func TestValues(t *testing.T) {
 		`gatehouse_retained_store_revision{plugin="store"} 13`,
 		`gatehouse_certificate_expiry_timestamp_seconds{listener="tls",serial="1f",subject="CN=broker"} 1.8e+09`,
 		`gatehouse_messages_total{direction="sent",qos="2",version="3.1.1"} 0`,
+		`gatehouse_connections_refused_total{cause="banned"} 0`,
+		`gatehouse_store_failing 1`,
+		`gatehouse_store_waiting_changes 15`,
+		`gatehouse_store_unreadable_sessions 21`,
+		`gatehouse_store_sync_duration_seconds_bucket{le="0.0001"} 0`,
+		`gatehouse_store_sync_duration_seconds_bucket{le="0.0002"} 2`,
+		`gatehouse_store_sync_duration_seconds_bucket{le="+Inf"} 3`,
+		`gatehouse_shadow_compared_total{hook="publish",plugin="rules"} 23`,
+		`gatehouse_shadow_differ_total{hook="publish",plugin="rules"} 3`,
+		`gatehouse_shadow_left_out_total{plugin="rules"} 9`,
+		`gatehouse_authentications_waiting 0`,
 		`go_goroutines `,
 	} {
 		if !bytes.Contains(text, []byte("\n"+line)) {
 			t.Errorf("not there: %s", line)
+		}
+	}
+}
+
+// Where the store of sessions keeps the retained messages, it tells of them like a
+// plugin.
+func TestRetainedOnDisk(t *testing.T) {
+	from := everything()
+	from.Store = func() string { return OnDisk }
+	text, _ := scrape(t, Handler(from), "")
+	for _, line := range []string{
+		`gatehouse_retained_pending 22`,
+		`gatehouse_retained_store_revision{plugin="disk"} 23`,
+		`gatehouse_retained_store_bytes{plugin="disk"} 24`,
+	} {
+		if !strings.Contains(string(text), line+"\n") {
+			t.Errorf("%s is not there", line)
 		}
 	}
 }

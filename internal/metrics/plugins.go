@@ -95,25 +95,13 @@ func collectCalls(ch chan<- prometheus.Metric, p *pluginhost.Status) {
 	}
 }
 
-// bounds are those of all latencies, in seconds.
-var bounds = func() []float64 {
-	var out []float64
-	for _, b := range hook.LatencyBounds() {
-		out = append(out, b.Seconds())
-	}
-	return out
-}()
+// bounds are those of all latencies.
+var bounds = hook.LatencyBounds()
 
 func collectLatencies(ch chan<- prometheus.Metric, p *pluginhost.Status) {
 	for i := range p.Latencies {
 		l := &p.Latencies[i]
-		buckets := make(map[float64]uint64, len(bounds))
-		var sum uint64
-		for i, bound := range bounds {
-			sum += l.Buckets[i]
-			buckets[bound] = sum
-		}
-		ch <- prometheus.MustNewConstHistogram(callSeconds.desc, l.Count, l.Sum.Seconds(), buckets,
+		ch <- prometheus.MustNewConstHistogram(callSeconds.desc, l.Count, l.Sum.Seconds(), cumulative(bounds, l.Buckets),
 			p.Name, l.Point.String(), l.Outcome.String())
 	}
 }
@@ -124,7 +112,13 @@ const storeTimeout = time.Second
 // collectStore asks the store in use for its numbers.
 func (c *collector) collectStore(ctx context.Context, ch chan<- prometheus.Metric) {
 	name := c.from.Store()
-	if name == "" {
+	switch {
+	case name == "":
+		return
+	case name == OnDisk && c.from.Sessions != nil:
+		s := c.from.Sessions.Stats().Retained
+		send(ch, storeBytes, s.Bytes, name)
+		send(ch, storeRevision, s.Revision, name)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)

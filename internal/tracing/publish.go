@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -17,9 +18,16 @@ type publish struct {
 	t    *Tracer
 	ctx  context.Context // has the span in it, and nothing else
 	span trace.Span
-	last time.Time // when the step began
+	last atomic.Int64 // when the step began, in Unix nanoseconds
 
-	known []*mqtt.Message // what it was and what it became; guarded by t.mu
+	// What follows is guarded by t.mu.
+	known      []*mqtt.Message       // what it was and what it became
+	size       int                   // of what it was
+	receivers  int                   // that it was queued for
+	settled    int                   // of them, that have it for good
+	ended      time.Time             // when the publisher had its acknowledgement
+	deliveries map[string]trace.Span // by receiver
+	over       bool                  // forgotten
 }
 
 // step tells of a step that ends now.
@@ -29,15 +37,20 @@ func (p *publish) step(name string, began time.Time, attrs ...attribute.KeyValue
 }
 
 // Mark implements [broker.Trace].
-func (p *publish) Mark() { p.last = time.Now() }
+func (p *publish) Mark() { p.last.Store(time.Now().UnixNano()) }
+
+func (p *publish) since() time.Time { return time.Unix(0, p.last.Load()) }
 
 // Stored implements [broker.Trace].
-func (p *publish) Stored() { p.step("retain", p.last) }
+func (p *publish) Stored() { p.step("retain", p.since()) }
 
 // Routed implements [broker.Trace].
 func (p *publish) Routed(receivers int) {
-	p.step("route", p.last, attribute.Int("gatehouse.receivers", receivers))
+	p.step("route", p.since(), attribute.Int("gatehouse.receivers", receivers))
 	p.span.SetAttributes(attribute.Int("gatehouse.receivers", receivers))
+	p.t.mu.Lock()
+	defer p.t.mu.Unlock()
+	p.receivers = receivers
 }
 
 var actions = map[hook.CallAction]string{
@@ -46,12 +59,8 @@ var actions = map[hook.CallAction]string{
 
 // End implements [broker.Trace].
 func (p *publish) End(v hook.CallVerdict) {
-	p.t.mu.Lock()
-	for _, m := range p.known {
-		delete(p.t.of, m)
-	}
-	p.t.mu.Unlock()
 	p.t.active.Add(-1)
+	p.t.publisherDone(p)
 	p.span.SetAttributes(attribute.String("gatehouse.verdict", actions[v.Action]))
 	if v.By != "" {
 		p.span.SetAttributes(attribute.String("gatehouse.verdict.by", v.By))
@@ -70,11 +79,15 @@ var _ hook.Watcher = (*Tracer)(nil)
 // Watches implements [hook.Watcher]: only while something is followed is a
 // report worth making.
 func (t *Tracer) Watches(_ string, p hook.Point) bool {
-	return (p == hook.PointPublish || p == hook.PointDeliver) && t.active.Load() > 0
+	return p == hook.PointConnect && t.connecting.Load() > 0 || (p == hook.PointPublish || p == hook.PointDeliver) && t.active.Load() > 0
 }
 
 // Watched implements [hook.Watcher].
 func (t *Tracer) Watched(r *hook.Report) {
+	if r.Point == hook.PointConnect {
+		t.validated(r)
+		return
+	}
 	for i := range r.Calls {
 		c := &r.Calls[i]
 		if p := t.find(c); p != nil {

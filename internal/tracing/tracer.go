@@ -26,7 +26,8 @@ import (
 type Options struct {
 	// Endpoint is the collector's address, http://HOST:PORT or https://HOST:PORT.
 	Endpoint string
-	// Sample is the share of the publishes that are followed, 0 to 1.
+	// Sample is the share of the publishes and connections that are followed, 0
+	// to 1.
 	Sample  float64
 	Version string
 	// Logger hears, at most once a minute, that the collector does not take
@@ -34,7 +35,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// maxPerSecond bounds the publishes that are followed: clients can ask for it.
+// maxPerSecond bounds the publishes and connections that are followed: clients can ask for it.
 const maxPerSecond = 1000
 
 // closeTimeout bounds how long Close waits for the collector.
@@ -50,9 +51,14 @@ type Tracer struct {
 	second   atomic.Int64 // in which publishes are counted
 	inSecond atomic.Int64
 
-	active atomic.Int64 // publishes that are followed now; spares mu
-	mu     sync.Mutex   // guards the field below
-	of     map[*mqtt.Message]*publish
+	// What follows spares mu: publishes whose publisher waits, publishes that are
+	// remembered, connections.
+	active, remembered, connecting atomic.Int64
+
+	mu       sync.Mutex // guards the fields below
+	of       map[*mqtt.Message]*publish
+	waiting  waiting
+	connects map[uint64]*connect // by connection
 }
 
 // New makes a tracer. It connects to nobody yet; Close has to follow.
@@ -77,7 +83,7 @@ func New(o Options) (*Tracer, error) {
 			sdktrace.WithResource(resource.NewSchemaless(
 				attribute.String("service.name", "gatehouse"), attribute.String("service.version", o.Version))),
 		),
-		sample: o.Sample, of: make(map[*mqtt.Message]*publish),
+		sample: o.Sample, of: make(map[*mqtt.Message]*publish), connects: make(map[uint64]*connect),
 	}
 	t.spans = t.provider.Tracer("github.com/gatehouse-mqtt/gatehouse")
 	return t, nil
@@ -89,6 +95,7 @@ func (t *Tracer) Close() {
 	if t == nil {
 		return
 	}
+	t.forgetAll()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	_ = t.provider.Shutdown(ctx) // what is lost is lost
@@ -119,15 +126,15 @@ var _ broker.Tracer = (*Tracer)(nil)
 
 // Begin implements [broker.Tracer].
 func (t *Tracer) Begin(m *mqtt.Message, arrived time.Time) broker.Trace {
-	parent, told := parentOf(m)
-	if told && !parent.IsSampled() || !told && rand.Float64() >= t.sample || !t.admit(arrived) { //nolint:gosec // sampling needs no secrecy
+	var user []mqtt.UserProperty
+	if m.Properties != nil {
+		user = m.Properties.User
+	}
+	ctx := t.choose(user, arrived)
+	if ctx == nil {
 		return nil
 	}
-	ctx := context.Background()
-	if told {
-		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
-	}
-	p := &publish{t: t, known: []*mqtt.Message{m}}
+	p := &publish{t: t, known: []*mqtt.Message{m}, size: m.Size()}
 	p.ctx, p.span = t.spans.Start(ctx, "publish", trace.WithTimestamp(arrived), trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(
 			attribute.String("messaging.system", "mqtt"), attribute.String("messaging.operation.type", "process"),
@@ -135,16 +142,31 @@ func (t *Tracer) Begin(m *mqtt.Message, arrived time.Time) broker.Trace {
 			attribute.Int("messaging.message.body.size", len(m.Payload)),
 			attribute.Int("mqtt.qos", int(m.QoS)), attribute.Bool("mqtt.retain", m.Retain),
 		))
-	p.last = time.Now()
+	p.Mark()
 	p.step("receive", arrived)
 	t.active.Add(1)
+	t.remembered.Add(1)
 	t.mu.Lock()
 	t.of[m] = p
 	t.mu.Unlock()
 	return p
 }
 
-// admit counts the publishes of a second.
+// choose returns the context of a new root, which may be in a trace of the
+// client's; nil if it is not to be followed.
+func (t *Tracer) choose(user []mqtt.UserProperty, now time.Time) context.Context {
+	parent, told := parentOf(user)
+	if told && !parent.IsSampled() || !told && rand.Float64() >= t.sample || !t.admit(now) { //nolint:gosec // sampling needs no secrecy
+		return nil
+	}
+	ctx := context.Background()
+	if told {
+		ctx = trace.ContextWithRemoteSpanContext(ctx, parent)
+	}
+	return ctx
+}
+
+// admit counts what is followed in a second.
 func (t *Tracer) admit(now time.Time) bool {
 	second := now.Unix()
 	if old := t.second.Load(); old != second && t.second.CompareAndSwap(old, second) {
@@ -154,12 +176,12 @@ func (t *Tracer) admit(now time.Time) bool {
 }
 
 // parentOf reads what the client says of its own trace.
-func parentOf(m *mqtt.Message) (trace.SpanContext, bool) {
-	if m.Properties == nil {
+func parentOf(user []mqtt.UserProperty) (trace.SpanContext, bool) {
+	if len(user) == 0 {
 		return trace.SpanContext{}, false
 	}
 	carrier := make(propagation.MapCarrier)
-	for _, u := range m.Properties.User {
+	for _, u := range user {
 		if u.Key == "traceparent" || u.Key == "tracestate" {
 			carrier[u.Key] = u.Value
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
@@ -65,9 +66,27 @@ func legalDecision(d *pluginv1.Decision) error {
 	if err := legalLimits(d.GetLimits()); err != nil {
 		return err
 	}
+	if x := d.GetDurability(); x < 0 || x > pluginv1.Durability_DURABILITY_NONE {
+		return fmt.Errorf("the unknown durability %d", x)
+	}
+	if err := legalQuota(d.GetQuota()); err != nil {
+		return err
+	}
 	for i, g := range d.GetGrants().GetGrants() {
 		if err := legalGrant(g); err != nil {
 			return fmt.Errorf("grant %d with %w", i, err)
+		}
+	}
+	return nil
+}
+
+func legalQuota(q *pluginv1.Quota) error {
+	if _, err := time.LoadLocation(q.GetTimeZone()); err != nil {
+		return fmt.Errorf("a quota in the time zone %q, which there is not", shortened(q.GetTimeZone()))
+	}
+	for _, a := range q.GetActions() {
+		if a != pluginv1.GrantAction_GRANT_ACTION_PUBLISH && a != pluginv1.GrantAction_GRANT_ACTION_RECEIVE {
+			return fmt.Errorf("a quota of the action %s", a)
 		}
 	}
 	return nil

@@ -30,6 +30,10 @@ func decisionFromProto(d *pluginv1.Decision) (*pluginapi.Decision, error) {
 	if !ok {
 		return nil, fmt.Errorf("decision with the unknown word %v", d.GetVerdict())
 	}
+	durability := d.GetDurability()
+	if durability < 0 || durability > pluginv1.Durability_DURABILITY_NONE {
+		return nil, fmt.Errorf("decision with the unknown durability %v", durability)
+	}
 	out := &pluginapi.Decision{
 		Word:             word,
 		Code:             pluginapi.ReasonCode(d.GetReasonCode()),
@@ -44,6 +48,8 @@ func decisionFromProto(d *pluginv1.Decision) (*pluginapi.Decision, error) {
 		CacheFor:         time.Duration(d.GetCacheSeconds()) * time.Second,
 		Items:            d.GetItems(),
 		AuthData:         d.GetAuthenticationData(),
+		Quota:            quotaFromProto(d.GetQuota()),
+		Durability:       pluginapi.Durability(durability),
 	}
 	if d.Grants == nil {
 		return out, nil
@@ -76,6 +82,26 @@ func limitsFromProto(l *pluginv1.SessionLimits) pluginapi.Limits {
 		BytesPerSecond:    l.PublishBytesPerSecond,
 		Subscriptions:     l.Subscriptions,
 	}
+}
+
+// quotaFromProto passes over actions that there are not; the broker refuses them.
+func quotaFromProto(q *pluginv1.Quota) *pluginapi.Quota {
+	if q == nil {
+		return nil
+	}
+	out := &pluginapi.Quota{
+		Account: q.GetAccount(), TimeZone: q.GetTimeZone(), BytesPerDay: q.BytesPerDay, BytesPerMonth: q.BytesPerMonth,
+		MessagesPerDay: q.MessagesPerDay, MessagesPerMonth: q.MessagesPerMonth,
+	}
+	for _, a := range q.GetActions() {
+		switch a {
+		case pluginv1.GrantAction_GRANT_ACTION_PUBLISH:
+			out.Of |= pluginapi.Publish
+		case pluginv1.GrantAction_GRANT_ACTION_RECEIVE:
+			out.Of |= pluginapi.Receive
+		}
+	}
+	return out
 }
 
 func grantFromProto(g *pluginv1.Grant) (pluginapi.Grant, error) {

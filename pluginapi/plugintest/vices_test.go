@@ -24,6 +24,7 @@ var vices = []struct{ kind, vice, fails string }{
 	{"observer", "prints", "plugin/stdout"},
 
 	{"validator", "no effect", "validator/decisions"},
+	{"validator", "for good", "validator/decisions"},
 	{"validator", "empty password", "validator/empty-password"},
 	{"validator", "prefix", "validator/known-user"},
 	{"validator", "mixes up", "validator/concurrency"},

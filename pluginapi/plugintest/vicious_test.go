@@ -228,6 +228,10 @@ func (v *viciousValidator) Validate(ctx context.Context, in *pluginv1.ValidateRe
 		out := decided(pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW)
 		out.Decision.Grants = &pluginv1.GrantList{Grants: []*pluginv1.Grant{{Filter: "#"}}}
 		return out, nil
+	case v.is("for good") && c.GetProtocolLevel() == 3:
+		out := decided(pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW)
+		out.Decision.Durability = pluginv1.Durability_DURABILITY_NONE + 1
+		return out, nil
 	case v.is("empty password") && user != "anna" && c != nil && c.Password != nil && password == "":
 		return decided(pluginv1.DecisionVerdict_DECISION_VERDICT_ALLOW), nil
 	case v.is("prefix") && user == "anna" && strings.HasPrefix(password, "secret phrase"):

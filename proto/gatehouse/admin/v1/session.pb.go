@@ -46,7 +46,11 @@ type Session struct {
 	// The subscriptions; only from GetSession.
 	Subscriptions []*Subscription `protobuf:"bytes,10,rep,name=subscriptions,proto3" json:"subscriptions,omitempty"`
 	// Its items, by name; only from GetSession.
-	Items         map[string][]byte `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Items map[string][]byte `protobuf:"bytes,11,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// When something that is promised to it counts as kept: "sync", "interval" or
+	// "none"; empty for a session that ends with its connection, or with the
+	// broker.
+	Durability    string `protobuf:"bytes,12,opt,name=durability,proto3" json:"durability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -156,6 +160,13 @@ func (x *Session) GetItems() map[string][]byte {
 		return x.Items
 	}
 	return nil
+}
+
+func (x *Session) GetDurability() string {
+	if x != nil {
+		return x.Durability
+	}
+	return ""
 }
 
 // ListSessionsRequest says which sessions. An empty field matches all.
@@ -850,7 +861,7 @@ var File_gatehouse_admin_v1_session_proto protoreflect.FileDescriptor
 
 const file_gatehouse_admin_v1_session_proto_rawDesc = "" +
 	"\n" +
-	" gatehouse/admin/v1/session.proto\x12\x12gatehouse.admin.v1\x1a gatehouse/admin/v1/message.proto\"\x96\x04\n" +
+	" gatehouse/admin/v1/session.proto\x12\x12gatehouse.admin.v1\x1a gatehouse/admin/v1/message.proto\"\xb6\x04\n" +
 	"\aSession\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1e\n" +
@@ -865,7 +876,10 @@ const file_gatehouse_admin_v1_session_proto_rawDesc = "" +
 	"\x12subscription_count\x18\t \x01(\x04R\x11subscriptionCount\x12F\n" +
 	"\rsubscriptions\x18\n" +
 	" \x03(\v2 .gatehouse.admin.v1.SubscriptionR\rsubscriptions\x12<\n" +
-	"\x05items\x18\v \x03(\v2&.gatehouse.admin.v1.Session.ItemsEntryR\x05items\x1a8\n" +
+	"\x05items\x18\v \x03(\v2&.gatehouse.admin.v1.Session.ItemsEntryR\x05items\x12\x1e\n" +
+	"\n" +
+	"durability\x18\f \x01(\tR\n" +
+	"durability\x1a8\n" +
 	"\n" +
 	"ItemsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +

@@ -21,6 +21,66 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Durability is when something that is promised to the session of a client
+// counts as kept, and is acknowledged. It also holds for what the client has
+// retained in the broker's own store. The session keeps it while the client is
+// away; the next CONNECT decides anew.
+type Durability int32
+
+const (
+	// Not stated; that of the listener counts, or of the broker.
+	Durability_DURABILITY_UNSPECIFIED Durability = 0
+	// When the disk has it.
+	Durability_DURABILITY_SYNC Durability = 1
+	// When the operating system has it; the disk has it within 200 ms.
+	Durability_DURABILITY_INTERVAL Durability = 2
+	// When the operating system has it; nobody asks the disk.
+	Durability_DURABILITY_NONE Durability = 3
+)
+
+// Enum value maps for Durability.
+var (
+	Durability_name = map[int32]string{
+		0: "DURABILITY_UNSPECIFIED",
+		1: "DURABILITY_SYNC",
+		2: "DURABILITY_INTERVAL",
+		3: "DURABILITY_NONE",
+	}
+	Durability_value = map[string]int32{
+		"DURABILITY_UNSPECIFIED": 0,
+		"DURABILITY_SYNC":        1,
+		"DURABILITY_INTERVAL":    2,
+		"DURABILITY_NONE":        3,
+	}
+)
+
+func (x Durability) Enum() *Durability {
+	p := new(Durability)
+	*p = x
+	return p
+}
+
+func (x Durability) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Durability) Descriptor() protoreflect.EnumDescriptor {
+	return file_gatehouse_plugin_v1_client_proto_enumTypes[0].Descriptor()
+}
+
+func (Durability) Type() protoreflect.EnumType {
+	return &file_gatehouse_plugin_v1_client_proto_enumTypes[0]
+}
+
+func (x Durability) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Durability.Descriptor instead.
+func (Durability) EnumDescriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_client_proto_rawDescGZIP(), []int{0}
+}
+
 // ClientContext is what later hooks are told of a client. It is sent once per
 // connection and stream, then referred to by connection_id.
 type ClientContext struct {
@@ -530,7 +590,13 @@ const file_gatehouse_plugin_v1_client_proto_rawDesc = "" +
 	"\x04tlvs\x18\x02 \x03(\v2(.gatehouse.plugin.v1.ProxyInfo.TlvsEntryR\x04tlvs\x1a7\n" +
 	"\tTlvsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\rR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01BHZFgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1;pluginv1b\x06proto3"
+	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01*k\n" +
+	"\n" +
+	"Durability\x12\x1a\n" +
+	"\x16DURABILITY_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fDURABILITY_SYNC\x10\x01\x12\x17\n" +
+	"\x13DURABILITY_INTERVAL\x10\x02\x12\x13\n" +
+	"\x0fDURABILITY_NONE\x10\x03BHZFgithub.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1;pluginv1b\x06proto3"
 
 var (
 	file_gatehouse_plugin_v1_client_proto_rawDescOnce sync.Once
@@ -544,22 +610,24 @@ func file_gatehouse_plugin_v1_client_proto_rawDescGZIP() []byte {
 	return file_gatehouse_plugin_v1_client_proto_rawDescData
 }
 
+var file_gatehouse_plugin_v1_client_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_gatehouse_plugin_v1_client_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_gatehouse_plugin_v1_client_proto_goTypes = []any{
-	(*ClientContext)(nil),     // 0: gatehouse.plugin.v1.ClientContext
-	(*TlsInfo)(nil),           // 1: gatehouse.plugin.v1.TlsInfo
-	(*ClientCertificate)(nil), // 2: gatehouse.plugin.v1.ClientCertificate
-	(*WebSocketInfo)(nil),     // 3: gatehouse.plugin.v1.WebSocketInfo
-	(*ProxyInfo)(nil),         // 4: gatehouse.plugin.v1.ProxyInfo
-	nil,                       // 5: gatehouse.plugin.v1.ClientContext.ItemsEntry
-	nil,                       // 6: gatehouse.plugin.v1.ProxyInfo.TlvsEntry
-	(*UserProperty)(nil),      // 7: gatehouse.plugin.v1.UserProperty
+	(Durability)(0),           // 0: gatehouse.plugin.v1.Durability
+	(*ClientContext)(nil),     // 1: gatehouse.plugin.v1.ClientContext
+	(*TlsInfo)(nil),           // 2: gatehouse.plugin.v1.TlsInfo
+	(*ClientCertificate)(nil), // 3: gatehouse.plugin.v1.ClientCertificate
+	(*WebSocketInfo)(nil),     // 4: gatehouse.plugin.v1.WebSocketInfo
+	(*ProxyInfo)(nil),         // 5: gatehouse.plugin.v1.ProxyInfo
+	nil,                       // 6: gatehouse.plugin.v1.ClientContext.ItemsEntry
+	nil,                       // 7: gatehouse.plugin.v1.ProxyInfo.TlvsEntry
+	(*UserProperty)(nil),      // 8: gatehouse.plugin.v1.UserProperty
 }
 var file_gatehouse_plugin_v1_client_proto_depIdxs = []int32{
-	5, // 0: gatehouse.plugin.v1.ClientContext.items:type_name -> gatehouse.plugin.v1.ClientContext.ItemsEntry
-	2, // 1: gatehouse.plugin.v1.TlsInfo.certificate:type_name -> gatehouse.plugin.v1.ClientCertificate
-	7, // 2: gatehouse.plugin.v1.WebSocketInfo.headers:type_name -> gatehouse.plugin.v1.UserProperty
-	6, // 3: gatehouse.plugin.v1.ProxyInfo.tlvs:type_name -> gatehouse.plugin.v1.ProxyInfo.TlvsEntry
+	6, // 0: gatehouse.plugin.v1.ClientContext.items:type_name -> gatehouse.plugin.v1.ClientContext.ItemsEntry
+	3, // 1: gatehouse.plugin.v1.TlsInfo.certificate:type_name -> gatehouse.plugin.v1.ClientCertificate
+	8, // 2: gatehouse.plugin.v1.WebSocketInfo.headers:type_name -> gatehouse.plugin.v1.UserProperty
+	7, // 3: gatehouse.plugin.v1.ProxyInfo.tlvs:type_name -> gatehouse.plugin.v1.ProxyInfo.TlvsEntry
 	4, // [4:4] is the sub-list for method output_type
 	4, // [4:4] is the sub-list for method input_type
 	4, // [4:4] is the sub-list for extension type_name
@@ -578,13 +646,14 @@ func file_gatehouse_plugin_v1_client_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_plugin_v1_client_proto_rawDesc), len(file_gatehouse_plugin_v1_client_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_gatehouse_plugin_v1_client_proto_goTypes,
 		DependencyIndexes: file_gatehouse_plugin_v1_client_proto_depIdxs,
+		EnumInfos:         file_gatehouse_plugin_v1_client_proto_enumTypes,
 		MessageInfos:      file_gatehouse_plugin_v1_client_proto_msgTypes,
 	}.Build()
 	File_gatehouse_plugin_v1_client_proto = out.File

@@ -1113,7 +1113,10 @@ type SessionStatus struct {
 	// Session items.
 	Items map[string][]byte `protobuf:"bytes,9,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Topic prefix that separates this client's topics; empty if none.
-	Mountpoint    string `protobuf:"bytes,10,opt,name=mountpoint,proto3" json:"mountpoint,omitempty"`
+	Mountpoint string `protobuf:"bytes,10,opt,name=mountpoint,proto3" json:"mountpoint,omitempty"`
+	// When something that is promised to it counts as kept; not stated for a
+	// session that ends with its connection, or with the broker.
+	Durability    Durability `protobuf:"varint,11,opt,name=durability,proto3,enum=gatehouse.plugin.v1.Durability" json:"durability,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1216,6 +1219,13 @@ func (x *SessionStatus) GetMountpoint() string {
 		return x.Mountpoint
 	}
 	return ""
+}
+
+func (x *SessionStatus) GetDurability() Durability {
+	if x != nil {
+		return x.Durability
+	}
+	return Durability_DURABILITY_UNSPECIFIED
 }
 
 // ListSessionsRequest asks for a page.
@@ -2770,7 +2780,7 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\x10server_reference\x18\x05 \x01(\tR\x0fserverReference\x12!\n" +
 	"\fpublish_will\x18\x06 \x01(\bR\vpublishWill\x12J\n" +
 	"\x0fuser_properties\x18\a \x03(\v2!.gatehouse.plugin.v1.UserPropertyR\x0euserProperties\"\x1a\n" +
-	"\x18DisconnectClientResponse\"\x86\x04\n" +
+	"\x18DisconnectClientResponse\"\xc7\x04\n" +
 	"\rSessionStatus\x12\x1b\n" +
 	"\tclient_id\x18\x01 \x01(\tR\bclientId\x12\x1a\n" +
 	"\busername\x18\x02 \x01(\tR\busername\x12\x1c\n" +
@@ -2784,7 +2794,10 @@ const file_gatehouse_plugin_v1_host_proto_rawDesc = "" +
 	"\n" +
 	"mountpoint\x18\n" +
 	" \x01(\tR\n" +
-	"mountpoint\x1a8\n" +
+	"mountpoint\x12?\n" +
+	"\n" +
+	"durability\x18\v \x01(\x0e2\x1f.gatehouse.plugin.v1.DurabilityR\n" +
+	"durability\x1a8\n" +
 	"\n" +
 	"ItemsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
@@ -2976,7 +2989,8 @@ var file_gatehouse_plugin_v1_host_proto_goTypes = []any{
 	(*Message)(nil),                       // 51: gatehouse.plugin.v1.Message
 	(*Subscription)(nil),                  // 52: gatehouse.plugin.v1.Subscription
 	(*ClientContext)(nil),                 // 53: gatehouse.plugin.v1.ClientContext
-	(*HookInterest)(nil),                  // 54: gatehouse.plugin.v1.HookInterest
+	(Durability)(0),                       // 54: gatehouse.plugin.v1.Durability
+	(*HookInterest)(nil),                  // 55: gatehouse.plugin.v1.HookInterest
 }
 var file_gatehouse_plugin_v1_host_proto_depIdxs = []int32{
 	50, // 0: gatehouse.plugin.v1.StopBrokerRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
@@ -2991,67 +3005,68 @@ var file_gatehouse_plugin_v1_host_proto_depIdxs = []int32{
 	50, // 9: gatehouse.plugin.v1.DisconnectClientRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
 	52, // 10: gatehouse.plugin.v1.SessionStatus.subscriptions:type_name -> gatehouse.plugin.v1.Subscription
 	47, // 11: gatehouse.plugin.v1.SessionStatus.items:type_name -> gatehouse.plugin.v1.SessionStatus.ItemsEntry
-	18, // 12: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
-	18, // 13: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
-	3,  // 14: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	51, // 15: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
-	3,  // 16: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	48, // 17: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
-	49, // 18: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
-	51, // 19: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
-	51, // 20: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
-	51, // 21: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
-	3,  // 22: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
-	54, // 23: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
-	2,  // 24: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
-	5,  // 25: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
-	7,  // 26: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
-	10, // 27: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
-	12, // 28: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
-	14, // 29: gatehouse.plugin.v1.HostService.ResetClientStatistics:input_type -> gatehouse.plugin.v1.ResetClientStatisticsRequest
-	16, // 30: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
-	19, // 31: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
-	21, // 32: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
-	23, // 33: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
-	25, // 34: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
-	27, // 35: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
-	29, // 36: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
-	31, // 37: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
-	33, // 38: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
-	35, // 39: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
-	37, // 40: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
-	39, // 41: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
-	41, // 42: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
-	43, // 43: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
-	0,  // 44: gatehouse.plugin.v1.HostService.StopBroker:input_type -> gatehouse.plugin.v1.StopBrokerRequest
-	45, // 45: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
-	4,  // 46: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
-	6,  // 47: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
-	8,  // 48: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
-	11, // 49: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
-	13, // 50: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
-	15, // 51: gatehouse.plugin.v1.HostService.ResetClientStatistics:output_type -> gatehouse.plugin.v1.ResetClientStatisticsResponse
-	17, // 52: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
-	20, // 53: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
-	22, // 54: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
-	24, // 55: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
-	26, // 56: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
-	28, // 57: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
-	30, // 58: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
-	32, // 59: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
-	34, // 60: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
-	36, // 61: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
-	38, // 62: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
-	40, // 63: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
-	42, // 64: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
-	44, // 65: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
-	1,  // 66: gatehouse.plugin.v1.HostService.StopBroker:output_type -> gatehouse.plugin.v1.StopBrokerResponse
-	46, // 67: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
-	46, // [46:68] is the sub-list for method output_type
-	24, // [24:46] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	54, // 12: gatehouse.plugin.v1.SessionStatus.durability:type_name -> gatehouse.plugin.v1.Durability
+	18, // 13: gatehouse.plugin.v1.ListSessionsResponse.sessions:type_name -> gatehouse.plugin.v1.SessionStatus
+	18, // 14: gatehouse.plugin.v1.GetSessionResponse.session:type_name -> gatehouse.plugin.v1.SessionStatus
+	3,  // 15: gatehouse.plugin.v1.DeleteSessionRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	51, // 16: gatehouse.plugin.v1.EnqueueMessageRequest.message:type_name -> gatehouse.plugin.v1.Message
+	3,  // 17: gatehouse.plugin.v1.EnqueueMessageRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	48, // 18: gatehouse.plugin.v1.UpdateSessionItemsRequest.set:type_name -> gatehouse.plugin.v1.UpdateSessionItemsRequest.SetEntry
+	49, // 19: gatehouse.plugin.v1.UpdateSessionItemsResponse.items:type_name -> gatehouse.plugin.v1.UpdateSessionItemsResponse.ItemsEntry
+	51, // 20: gatehouse.plugin.v1.ListRetainedResponse.messages:type_name -> gatehouse.plugin.v1.Message
+	51, // 21: gatehouse.plugin.v1.GetRetainedResponse.message:type_name -> gatehouse.plugin.v1.Message
+	51, // 22: gatehouse.plugin.v1.PutRetainedRequest.message:type_name -> gatehouse.plugin.v1.Message
+	3,  // 23: gatehouse.plugin.v1.PutRetainedRequest.call:type_name -> gatehouse.plugin.v1.CallToken
+	55, // 24: gatehouse.plugin.v1.UpdateInterestRequest.interest:type_name -> gatehouse.plugin.v1.HookInterest
+	2,  // 25: gatehouse.plugin.v1.HostService.Publish:input_type -> gatehouse.plugin.v1.PublishRequest
+	5,  // 26: gatehouse.plugin.v1.HostService.SubscribeClient:input_type -> gatehouse.plugin.v1.SubscribeClientRequest
+	7,  // 27: gatehouse.plugin.v1.HostService.UnsubscribeClient:input_type -> gatehouse.plugin.v1.UnsubscribeClientRequest
+	10, // 28: gatehouse.plugin.v1.HostService.ListClients:input_type -> gatehouse.plugin.v1.ListClientsRequest
+	12, // 29: gatehouse.plugin.v1.HostService.GetClient:input_type -> gatehouse.plugin.v1.GetClientRequest
+	14, // 30: gatehouse.plugin.v1.HostService.ResetClientStatistics:input_type -> gatehouse.plugin.v1.ResetClientStatisticsRequest
+	16, // 31: gatehouse.plugin.v1.HostService.DisconnectClient:input_type -> gatehouse.plugin.v1.DisconnectClientRequest
+	19, // 32: gatehouse.plugin.v1.HostService.ListSessions:input_type -> gatehouse.plugin.v1.ListSessionsRequest
+	21, // 33: gatehouse.plugin.v1.HostService.GetSession:input_type -> gatehouse.plugin.v1.GetSessionRequest
+	23, // 34: gatehouse.plugin.v1.HostService.DeleteSession:input_type -> gatehouse.plugin.v1.DeleteSessionRequest
+	25, // 35: gatehouse.plugin.v1.HostService.ClearSessionQueue:input_type -> gatehouse.plugin.v1.ClearSessionQueueRequest
+	27, // 36: gatehouse.plugin.v1.HostService.EnqueueMessage:input_type -> gatehouse.plugin.v1.EnqueueMessageRequest
+	29, // 37: gatehouse.plugin.v1.HostService.UpdateSessionItems:input_type -> gatehouse.plugin.v1.UpdateSessionItemsRequest
+	31, // 38: gatehouse.plugin.v1.HostService.ListRetained:input_type -> gatehouse.plugin.v1.ListRetainedRequest
+	33, // 39: gatehouse.plugin.v1.HostService.GetRetained:input_type -> gatehouse.plugin.v1.GetRetainedRequest
+	35, // 40: gatehouse.plugin.v1.HostService.PutRetained:input_type -> gatehouse.plugin.v1.PutRetainedRequest
+	37, // 41: gatehouse.plugin.v1.HostService.DeleteRetained:input_type -> gatehouse.plugin.v1.DeleteRetainedRequest
+	39, // 42: gatehouse.plugin.v1.HostService.GetShared:input_type -> gatehouse.plugin.v1.GetSharedRequest
+	41, // 43: gatehouse.plugin.v1.HostService.PutShared:input_type -> gatehouse.plugin.v1.PutSharedRequest
+	43, // 44: gatehouse.plugin.v1.HostService.UpdateGrants:input_type -> gatehouse.plugin.v1.UpdateGrantsRequest
+	0,  // 45: gatehouse.plugin.v1.HostService.StopBroker:input_type -> gatehouse.plugin.v1.StopBrokerRequest
+	45, // 46: gatehouse.plugin.v1.HostService.UpdateInterest:input_type -> gatehouse.plugin.v1.UpdateInterestRequest
+	4,  // 47: gatehouse.plugin.v1.HostService.Publish:output_type -> gatehouse.plugin.v1.PublishResponse
+	6,  // 48: gatehouse.plugin.v1.HostService.SubscribeClient:output_type -> gatehouse.plugin.v1.SubscribeClientResponse
+	8,  // 49: gatehouse.plugin.v1.HostService.UnsubscribeClient:output_type -> gatehouse.plugin.v1.UnsubscribeClientResponse
+	11, // 50: gatehouse.plugin.v1.HostService.ListClients:output_type -> gatehouse.plugin.v1.ListClientsResponse
+	13, // 51: gatehouse.plugin.v1.HostService.GetClient:output_type -> gatehouse.plugin.v1.GetClientResponse
+	15, // 52: gatehouse.plugin.v1.HostService.ResetClientStatistics:output_type -> gatehouse.plugin.v1.ResetClientStatisticsResponse
+	17, // 53: gatehouse.plugin.v1.HostService.DisconnectClient:output_type -> gatehouse.plugin.v1.DisconnectClientResponse
+	20, // 54: gatehouse.plugin.v1.HostService.ListSessions:output_type -> gatehouse.plugin.v1.ListSessionsResponse
+	22, // 55: gatehouse.plugin.v1.HostService.GetSession:output_type -> gatehouse.plugin.v1.GetSessionResponse
+	24, // 56: gatehouse.plugin.v1.HostService.DeleteSession:output_type -> gatehouse.plugin.v1.DeleteSessionResponse
+	26, // 57: gatehouse.plugin.v1.HostService.ClearSessionQueue:output_type -> gatehouse.plugin.v1.ClearSessionQueueResponse
+	28, // 58: gatehouse.plugin.v1.HostService.EnqueueMessage:output_type -> gatehouse.plugin.v1.EnqueueMessageResponse
+	30, // 59: gatehouse.plugin.v1.HostService.UpdateSessionItems:output_type -> gatehouse.plugin.v1.UpdateSessionItemsResponse
+	32, // 60: gatehouse.plugin.v1.HostService.ListRetained:output_type -> gatehouse.plugin.v1.ListRetainedResponse
+	34, // 61: gatehouse.plugin.v1.HostService.GetRetained:output_type -> gatehouse.plugin.v1.GetRetainedResponse
+	36, // 62: gatehouse.plugin.v1.HostService.PutRetained:output_type -> gatehouse.plugin.v1.PutRetainedResponse
+	38, // 63: gatehouse.plugin.v1.HostService.DeleteRetained:output_type -> gatehouse.plugin.v1.DeleteRetainedResponse
+	40, // 64: gatehouse.plugin.v1.HostService.GetShared:output_type -> gatehouse.plugin.v1.GetSharedResponse
+	42, // 65: gatehouse.plugin.v1.HostService.PutShared:output_type -> gatehouse.plugin.v1.PutSharedResponse
+	44, // 66: gatehouse.plugin.v1.HostService.UpdateGrants:output_type -> gatehouse.plugin.v1.UpdateGrantsResponse
+	1,  // 67: gatehouse.plugin.v1.HostService.StopBroker:output_type -> gatehouse.plugin.v1.StopBrokerResponse
+	46, // 68: gatehouse.plugin.v1.HostService.UpdateInterest:output_type -> gatehouse.plugin.v1.UpdateInterestResponse
+	47, // [47:69] is the sub-list for method output_type
+	25, // [25:47] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_plugin_v1_host_proto_init() }

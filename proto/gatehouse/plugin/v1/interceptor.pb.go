@@ -454,7 +454,10 @@ type Verdict struct {
 	// What is to happen.
 	Action VerdictAction `protobuf:"varint,2,opt,name=action,proto3,enum=gatehouse.plugin.v1.VerdictAction" json:"action,omitempty"`
 	// Reason code for REFUSE and DISCONNECT; 0 means 0x87 and 0x98. With PASS of
-	// a subscription: 0, or the lower QoS to grant is set in subscription.
+	// a subscription: 0, or the lower QoS to grant is set in subscription. Without
+	// an action: 0x83 if the plugin's own code failed, with a panic for example,
+	// which ends a version that is on probation, as the status INTERNAL does; else
+	// 0.
 	ReasonCode uint32 `protobuf:"varint,3,opt,name=reason_code,json=reasonCode,proto3" json:"reason_code,omitempty"`
 	// Reason String of the acknowledgement or DISCONNECT.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`

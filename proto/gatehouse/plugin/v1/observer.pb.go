@@ -37,7 +37,7 @@ const (
 	EventKind_EVENT_KIND_SESSION_RESUMED EventKind = 4
 	// A session went over to another connection.
 	EventKind_EVENT_KIND_SESSION_TAKEN_OVER EventKind = 5
-	// A session ended.
+	// A session ended; see cause.
 	EventKind_EVENT_KIND_SESSION_EXPIRED EventKind = 6
 	// A filter was subscribed.
 	EventKind_EVENT_KIND_SUBSCRIBED EventKind = 7
@@ -233,7 +233,8 @@ type Event struct {
 	// Reason in words.
 	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Cause of a drop: "queue_full", "expired", "offline", "refused",
-	// "too_large", "not_authorized", "hook".
+	// "too_large", "not_authorized", "hook". Of a session that ended because there
+	// was no room in its queue, "queue_full".
 	Cause string `protobuf:"bytes,11,opt,name=cause,proto3" json:"cause,omitempty"`
 	// How the connection ended.
 	Disconnect    DisconnectKind `protobuf:"varint,12,opt,name=disconnect,proto3,enum=gatehouse.plugin.v1.DisconnectKind" json:"disconnect,omitempty"`

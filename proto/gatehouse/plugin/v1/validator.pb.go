@@ -625,8 +625,15 @@ type Decision struct {
 	Items map[string][]byte `protobuf:"bytes,13,rep,name=items,proto3" json:"items,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Authentication Data of the CONNACK; absent if none.
 	AuthenticationData []byte `protobuf:"bytes,14,opt,name=authentication_data,json=authenticationData,proto3,oneof" json:"authentication_data,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// What the client may use by day and by month; absent if this validator does
+	// not limit it. With several validators every quota has to leave room.
+	Quota *Quota `protobuf:"bytes,15,opt,name=quota,proto3" json:"quota,omitempty"`
+	// When something that is promised to this client's session counts as kept.
+	// With several validators the strictest of them counts, SYNC before INTERVAL
+	// before NONE.
+	Durability    Durability `protobuf:"varint,16,opt,name=durability,proto3,enum=gatehouse.plugin.v1.Durability" json:"durability,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -757,6 +764,128 @@ func (x *Decision) GetAuthenticationData() []byte {
 	return nil
 }
 
+func (x *Decision) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *Decision) GetDurability() Durability {
+	if x != nil {
+		return x.Durability
+	}
+	return Durability_DURABILITY_UNSPECIFIED
+}
+
+// Quota limits what is used by day and by month. The broker counts, and keeps
+// what it counted when it, or the plugin, starts again; the plugin is not asked.
+// A message has the size of its topic and its payload. One that the quota leaves
+// no room for is refused with reason code 0x97 if the client published it, and
+// dropped if it was to be delivered.
+type Quota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose usage it is. All clients share it that the same plugin gives the same
+	// account; empty means their user name. Not to be a name that clients may
+	// choose freely.
+	Account string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
+	// Where days and months begin, as a name of the IANA Time Zone database such
+	// as "Europe/Berlin"; empty means UTC, "Local" the zone of the broker.
+	TimeZone string `protobuf:"bytes,2,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// What counts: PUBLISH for what the client publishes, RECEIVE for what is
+	// delivered to it; empty means both.
+	Actions []GrantAction `protobuf:"varint,3,rep,packed,name=actions,proto3,enum=gatehouse.plugin.v1.GrantAction" json:"actions,omitempty"`
+	// Bytes by day; absent means any, 0 nothing at all.
+	BytesPerDay *uint64 `protobuf:"varint,4,opt,name=bytes_per_day,json=bytesPerDay,proto3,oneof" json:"bytes_per_day,omitempty"`
+	// Bytes by month.
+	BytesPerMonth *uint64 `protobuf:"varint,5,opt,name=bytes_per_month,json=bytesPerMonth,proto3,oneof" json:"bytes_per_month,omitempty"`
+	// Messages by day.
+	MessagesPerDay *uint64 `protobuf:"varint,6,opt,name=messages_per_day,json=messagesPerDay,proto3,oneof" json:"messages_per_day,omitempty"`
+	// Messages by month.
+	MessagesPerMonth *uint64 `protobuf:"varint,7,opt,name=messages_per_month,json=messagesPerMonth,proto3,oneof" json:"messages_per_month,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Quota) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *Quota) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *Quota) GetActions() []GrantAction {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *Quota) GetBytesPerDay() uint64 {
+	if x != nil && x.BytesPerDay != nil {
+		return *x.BytesPerDay
+	}
+	return 0
+}
+
+func (x *Quota) GetBytesPerMonth() uint64 {
+	if x != nil && x.BytesPerMonth != nil {
+		return *x.BytesPerMonth
+	}
+	return 0
+}
+
+func (x *Quota) GetMessagesPerDay() uint64 {
+	if x != nil && x.MessagesPerDay != nil {
+		return *x.MessagesPerDay
+	}
+	return 0
+}
+
+func (x *Quota) GetMessagesPerMonth() uint64 {
+	if x != nil && x.MessagesPerMonth != nil {
+		return *x.MessagesPerMonth
+	}
+	return 0
+}
+
 // SessionLimits narrow what a client may ask of the broker. An absent field
 // leaves the broker's own limit.
 type SessionLimits struct {
@@ -789,7 +918,7 @@ type SessionLimits struct {
 
 func (x *SessionLimits) Reset() {
 	*x = SessionLimits{}
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[5]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -801,7 +930,7 @@ func (x *SessionLimits) String() string {
 func (*SessionLimits) ProtoMessage() {}
 
 func (x *SessionLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[5]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -814,7 +943,7 @@ func (x *SessionLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionLimits.ProtoReflect.Descriptor instead.
 func (*SessionLimits) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{5}
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SessionLimits) GetKeepAliveSeconds() uint32 {
@@ -906,7 +1035,7 @@ type GrantList struct {
 
 func (x *GrantList) Reset() {
 	*x = GrantList{}
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[6]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1047,7 @@ func (x *GrantList) String() string {
 func (*GrantList) ProtoMessage() {}
 
 func (x *GrantList) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[6]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1060,7 @@ func (x *GrantList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantList.ProtoReflect.Descriptor instead.
 func (*GrantList) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{6}
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *GrantList) GetGrants() []*Grant {
@@ -965,7 +1094,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[7]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -977,7 +1106,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[7]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -990,7 +1119,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{7}
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Grant) GetEffect() GrantEffect {
@@ -1045,7 +1174,7 @@ type AuthenticateRequest struct {
 
 func (x *AuthenticateRequest) Reset() {
 	*x = AuthenticateRequest{}
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[8]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1186,7 @@ func (x *AuthenticateRequest) String() string {
 func (*AuthenticateRequest) ProtoMessage() {}
 
 func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[8]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1199,7 @@ func (x *AuthenticateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateRequest.ProtoReflect.Descriptor instead.
 func (*AuthenticateRequest) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{8}
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AuthenticateRequest) GetConnect() *Connect {
@@ -1119,7 +1248,7 @@ type AuthenticateResponse struct {
 
 func (x *AuthenticateResponse) Reset() {
 	*x = AuthenticateResponse{}
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[9]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1131,7 +1260,7 @@ func (x *AuthenticateResponse) String() string {
 func (*AuthenticateResponse) ProtoMessage() {}
 
 func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[9]
+	mi := &file_gatehouse_plugin_v1_validator_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1144,7 +1273,7 @@ func (x *AuthenticateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuthenticateResponse.ProtoReflect.Descriptor instead.
 func (*AuthenticateResponse) Descriptor() ([]byte, []int) {
-	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{9}
+	return file_gatehouse_plugin_v1_validator_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AuthenticateResponse) GetDecision() *Decision {
@@ -1219,7 +1348,7 @@ const file_gatehouse_plugin_v1_validator_proto_rawDesc = "" +
 	"\x0fValidateRequest\x126\n" +
 	"\aconnect\x18\x01 \x01(\v2\x1c.gatehouse.plugin.v1.ConnectR\aconnect\"M\n" +
 	"\x10ValidateResponse\x129\n" +
-	"\bdecision\x18\x01 \x01(\v2\x1d.gatehouse.plugin.v1.DecisionR\bdecision\"\xfc\x05\n" +
+	"\bdecision\x18\x01 \x01(\v2\x1d.gatehouse.plugin.v1.DecisionR\bdecision\"\xef\x06\n" +
 	"\bDecision\x12>\n" +
 	"\averdict\x18\x01 \x01(\x0e2$.gatehouse.plugin.v1.DecisionVerdictR\averdict\x12\x1f\n" +
 	"\vreason_code\x18\x02 \x01(\rR\n" +
@@ -1238,13 +1367,29 @@ const file_gatehouse_plugin_v1_validator_proto_rawDesc = "" +
 	"\rvalid_seconds\x18\v \x01(\rR\fvalidSeconds\x12#\n" +
 	"\rcache_seconds\x18\f \x01(\rR\fcacheSeconds\x12>\n" +
 	"\x05items\x18\r \x03(\v2(.gatehouse.plugin.v1.Decision.ItemsEntryR\x05items\x124\n" +
-	"\x13authentication_data\x18\x0e \x01(\fH\x01R\x12authenticationData\x88\x01\x01\x1a8\n" +
+	"\x13authentication_data\x18\x0e \x01(\fH\x01R\x12authenticationData\x88\x01\x01\x120\n" +
+	"\x05quota\x18\x0f \x01(\v2\x1a.gatehouse.plugin.v1.QuotaR\x05quota\x12?\n" +
+	"\n" +
+	"durability\x18\x10 \x01(\x0e2\x1f.gatehouse.plugin.v1.DurabilityR\n" +
+	"durability\x1a8\n" +
 	"\n" +
 	"ItemsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01B\v\n" +
 	"\t_usernameB\x16\n" +
-	"\x14_authentication_data\"\xb2\x06\n" +
+	"\x14_authentication_data\"\x84\x03\n" +
+	"\x05Quota\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12\x1b\n" +
+	"\ttime_zone\x18\x02 \x01(\tR\btimeZone\x12:\n" +
+	"\aactions\x18\x03 \x03(\x0e2 .gatehouse.plugin.v1.GrantActionR\aactions\x12'\n" +
+	"\rbytes_per_day\x18\x04 \x01(\x04H\x00R\vbytesPerDay\x88\x01\x01\x12+\n" +
+	"\x0fbytes_per_month\x18\x05 \x01(\x04H\x01R\rbytesPerMonth\x88\x01\x01\x12-\n" +
+	"\x10messages_per_day\x18\x06 \x01(\x04H\x02R\x0emessagesPerDay\x88\x01\x01\x121\n" +
+	"\x12messages_per_month\x18\a \x01(\x04H\x03R\x10messagesPerMonth\x88\x01\x01B\x10\n" +
+	"\x0e_bytes_per_dayB\x12\n" +
+	"\x10_bytes_per_monthB\x13\n" +
+	"\x11_messages_per_dayB\x15\n" +
+	"\x13_messages_per_month\"\xb2\x06\n" +
 	"\rSessionLimits\x121\n" +
 	"\x12keep_alive_seconds\x18\x01 \x01(\rH\x00R\x10keepAliveSeconds\x88\x01\x01\x129\n" +
 	"\x16session_expiry_seconds\x18\x02 \x01(\rH\x01R\x14sessionExpirySeconds\x88\x01\x01\x12,\n" +
@@ -1326,7 +1471,7 @@ func file_gatehouse_plugin_v1_validator_proto_rawDescGZIP() []byte {
 }
 
 var file_gatehouse_plugin_v1_validator_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gatehouse_plugin_v1_validator_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_gatehouse_plugin_v1_validator_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_gatehouse_plugin_v1_validator_proto_goTypes = []any{
 	(DecisionVerdict)(0),         // 0: gatehouse.plugin.v1.DecisionVerdict
 	(GrantEffect)(0),             // 1: gatehouse.plugin.v1.GrantEffect
@@ -1336,48 +1481,53 @@ var file_gatehouse_plugin_v1_validator_proto_goTypes = []any{
 	(*ValidateRequest)(nil),      // 5: gatehouse.plugin.v1.ValidateRequest
 	(*ValidateResponse)(nil),     // 6: gatehouse.plugin.v1.ValidateResponse
 	(*Decision)(nil),             // 7: gatehouse.plugin.v1.Decision
-	(*SessionLimits)(nil),        // 8: gatehouse.plugin.v1.SessionLimits
-	(*GrantList)(nil),            // 9: gatehouse.plugin.v1.GrantList
-	(*Grant)(nil),                // 10: gatehouse.plugin.v1.Grant
-	(*AuthenticateRequest)(nil),  // 11: gatehouse.plugin.v1.AuthenticateRequest
-	(*AuthenticateResponse)(nil), // 12: gatehouse.plugin.v1.AuthenticateResponse
-	nil,                          // 13: gatehouse.plugin.v1.Decision.ItemsEntry
-	(*UserProperty)(nil),         // 14: gatehouse.plugin.v1.UserProperty
-	(*TlsInfo)(nil),              // 15: gatehouse.plugin.v1.TlsInfo
-	(*WebSocketInfo)(nil),        // 16: gatehouse.plugin.v1.WebSocketInfo
-	(*ProxyInfo)(nil),            // 17: gatehouse.plugin.v1.ProxyInfo
-	(*Message)(nil),              // 18: gatehouse.plugin.v1.Message
+	(*Quota)(nil),                // 8: gatehouse.plugin.v1.Quota
+	(*SessionLimits)(nil),        // 9: gatehouse.plugin.v1.SessionLimits
+	(*GrantList)(nil),            // 10: gatehouse.plugin.v1.GrantList
+	(*Grant)(nil),                // 11: gatehouse.plugin.v1.Grant
+	(*AuthenticateRequest)(nil),  // 12: gatehouse.plugin.v1.AuthenticateRequest
+	(*AuthenticateResponse)(nil), // 13: gatehouse.plugin.v1.AuthenticateResponse
+	nil,                          // 14: gatehouse.plugin.v1.Decision.ItemsEntry
+	(*UserProperty)(nil),         // 15: gatehouse.plugin.v1.UserProperty
+	(*TlsInfo)(nil),              // 16: gatehouse.plugin.v1.TlsInfo
+	(*WebSocketInfo)(nil),        // 17: gatehouse.plugin.v1.WebSocketInfo
+	(*ProxyInfo)(nil),            // 18: gatehouse.plugin.v1.ProxyInfo
+	(*Message)(nil),              // 19: gatehouse.plugin.v1.Message
+	(Durability)(0),              // 20: gatehouse.plugin.v1.Durability
 }
 var file_gatehouse_plugin_v1_validator_proto_depIdxs = []int32{
 	4,  // 0: gatehouse.plugin.v1.Connect.will:type_name -> gatehouse.plugin.v1.Will
-	14, // 1: gatehouse.plugin.v1.Connect.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	15, // 2: gatehouse.plugin.v1.Connect.tls:type_name -> gatehouse.plugin.v1.TlsInfo
-	16, // 3: gatehouse.plugin.v1.Connect.websocket:type_name -> gatehouse.plugin.v1.WebSocketInfo
-	17, // 4: gatehouse.plugin.v1.Connect.proxy:type_name -> gatehouse.plugin.v1.ProxyInfo
-	18, // 5: gatehouse.plugin.v1.Will.message:type_name -> gatehouse.plugin.v1.Message
+	15, // 1: gatehouse.plugin.v1.Connect.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	16, // 2: gatehouse.plugin.v1.Connect.tls:type_name -> gatehouse.plugin.v1.TlsInfo
+	17, // 3: gatehouse.plugin.v1.Connect.websocket:type_name -> gatehouse.plugin.v1.WebSocketInfo
+	18, // 4: gatehouse.plugin.v1.Connect.proxy:type_name -> gatehouse.plugin.v1.ProxyInfo
+	19, // 5: gatehouse.plugin.v1.Will.message:type_name -> gatehouse.plugin.v1.Message
 	3,  // 6: gatehouse.plugin.v1.ValidateRequest.connect:type_name -> gatehouse.plugin.v1.Connect
 	7,  // 7: gatehouse.plugin.v1.ValidateResponse.decision:type_name -> gatehouse.plugin.v1.Decision
 	0,  // 8: gatehouse.plugin.v1.Decision.verdict:type_name -> gatehouse.plugin.v1.DecisionVerdict
-	14, // 9: gatehouse.plugin.v1.Decision.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	8,  // 10: gatehouse.plugin.v1.Decision.limits:type_name -> gatehouse.plugin.v1.SessionLimits
-	9,  // 11: gatehouse.plugin.v1.Decision.grants:type_name -> gatehouse.plugin.v1.GrantList
-	13, // 12: gatehouse.plugin.v1.Decision.items:type_name -> gatehouse.plugin.v1.Decision.ItemsEntry
-	10, // 13: gatehouse.plugin.v1.GrantList.grants:type_name -> gatehouse.plugin.v1.Grant
-	1,  // 14: gatehouse.plugin.v1.Grant.effect:type_name -> gatehouse.plugin.v1.GrantEffect
-	2,  // 15: gatehouse.plugin.v1.Grant.actions:type_name -> gatehouse.plugin.v1.GrantAction
-	3,  // 16: gatehouse.plugin.v1.AuthenticateRequest.connect:type_name -> gatehouse.plugin.v1.Connect
-	14, // 17: gatehouse.plugin.v1.AuthenticateRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	7,  // 18: gatehouse.plugin.v1.AuthenticateResponse.decision:type_name -> gatehouse.plugin.v1.Decision
-	14, // 19: gatehouse.plugin.v1.AuthenticateResponse.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
-	5,  // 20: gatehouse.plugin.v1.ConnectionValidatorService.Validate:input_type -> gatehouse.plugin.v1.ValidateRequest
-	11, // 21: gatehouse.plugin.v1.ConnectionValidatorService.Authenticate:input_type -> gatehouse.plugin.v1.AuthenticateRequest
-	6,  // 22: gatehouse.plugin.v1.ConnectionValidatorService.Validate:output_type -> gatehouse.plugin.v1.ValidateResponse
-	12, // 23: gatehouse.plugin.v1.ConnectionValidatorService.Authenticate:output_type -> gatehouse.plugin.v1.AuthenticateResponse
-	22, // [22:24] is the sub-list for method output_type
-	20, // [20:22] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	15, // 9: gatehouse.plugin.v1.Decision.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	9,  // 10: gatehouse.plugin.v1.Decision.limits:type_name -> gatehouse.plugin.v1.SessionLimits
+	10, // 11: gatehouse.plugin.v1.Decision.grants:type_name -> gatehouse.plugin.v1.GrantList
+	14, // 12: gatehouse.plugin.v1.Decision.items:type_name -> gatehouse.plugin.v1.Decision.ItemsEntry
+	8,  // 13: gatehouse.plugin.v1.Decision.quota:type_name -> gatehouse.plugin.v1.Quota
+	20, // 14: gatehouse.plugin.v1.Decision.durability:type_name -> gatehouse.plugin.v1.Durability
+	2,  // 15: gatehouse.plugin.v1.Quota.actions:type_name -> gatehouse.plugin.v1.GrantAction
+	11, // 16: gatehouse.plugin.v1.GrantList.grants:type_name -> gatehouse.plugin.v1.Grant
+	1,  // 17: gatehouse.plugin.v1.Grant.effect:type_name -> gatehouse.plugin.v1.GrantEffect
+	2,  // 18: gatehouse.plugin.v1.Grant.actions:type_name -> gatehouse.plugin.v1.GrantAction
+	3,  // 19: gatehouse.plugin.v1.AuthenticateRequest.connect:type_name -> gatehouse.plugin.v1.Connect
+	15, // 20: gatehouse.plugin.v1.AuthenticateRequest.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	7,  // 21: gatehouse.plugin.v1.AuthenticateResponse.decision:type_name -> gatehouse.plugin.v1.Decision
+	15, // 22: gatehouse.plugin.v1.AuthenticateResponse.user_properties:type_name -> gatehouse.plugin.v1.UserProperty
+	5,  // 23: gatehouse.plugin.v1.ConnectionValidatorService.Validate:input_type -> gatehouse.plugin.v1.ValidateRequest
+	12, // 24: gatehouse.plugin.v1.ConnectionValidatorService.Authenticate:input_type -> gatehouse.plugin.v1.AuthenticateRequest
+	6,  // 25: gatehouse.plugin.v1.ConnectionValidatorService.Validate:output_type -> gatehouse.plugin.v1.ValidateResponse
+	13, // 26: gatehouse.plugin.v1.ConnectionValidatorService.Authenticate:output_type -> gatehouse.plugin.v1.AuthenticateResponse
+	25, // [25:27] is the sub-list for method output_type
+	23, // [23:25] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_gatehouse_plugin_v1_validator_proto_init() }
@@ -1390,16 +1540,17 @@ func file_gatehouse_plugin_v1_validator_proto_init() {
 	file_gatehouse_plugin_v1_validator_proto_msgTypes[0].OneofWrappers = []any{}
 	file_gatehouse_plugin_v1_validator_proto_msgTypes[4].OneofWrappers = []any{}
 	file_gatehouse_plugin_v1_validator_proto_msgTypes[5].OneofWrappers = []any{}
-	file_gatehouse_plugin_v1_validator_proto_msgTypes[7].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_validator_proto_msgTypes[6].OneofWrappers = []any{}
 	file_gatehouse_plugin_v1_validator_proto_msgTypes[8].OneofWrappers = []any{}
 	file_gatehouse_plugin_v1_validator_proto_msgTypes[9].OneofWrappers = []any{}
+	file_gatehouse_plugin_v1_validator_proto_msgTypes[10].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gatehouse_plugin_v1_validator_proto_rawDesc), len(file_gatehouse_plugin_v1_validator_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   11,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
