@@ -36,6 +36,11 @@ def on_validate_client_connection(context):
     context["grants"] = [allow("a/#", qos = 1, retain = False), deny("a/b", ["publish"])]
     context["limits"]["keep_alive"] = 10
     context["limits"]["messages_per_second"] = 1.5
+    want(context, quota = None, durability = None)
+    context["quota"] = {"account": "house", "time_zone": "Europe/Berlin", "of": "publish", "bytes_per_day": 5000000000}
+    context["quota"]["messages_per_month"] = 7
+    context["durability"] = "interval"
+    want(context, durability = "interval")
     context["assigned_username"] = "v"
     context["assigned_client_identifier"] = "given"
     context["mountpoint"] = "m/"
@@ -95,6 +100,11 @@ def on_retained_changed(context): publish(topic = "told", payload = "retained %s
 		Word: pluginapi.Allow, AssignedClientID: "given", Username: new("v"), Mountpoint: "m/", ValidFor: 10 * time.Minute,
 		UserProperties: []pluginapi.UserProperty{{Key: "k", Value: "v"}}, AuthData: []byte("done"),
 		Limits: pluginapi.Limits{KeepAlive: new(uint16(10)), MessagesPerSecond: new(1.5)},
+		Quota: &pluginapi.Quota{
+			Account: "house", TimeZone: "Europe/Berlin", Of: pluginapi.Publish,
+			BytesPerDay: new(uint64(5e9)), MessagesPerMonth: new(uint64(7)),
+		},
+		Durability: pluginapi.DurabilityInterval,
 		Grants: []pluginapi.Grant{
 			{Actions: pluginapi.AllActions, Filter: "a/#", MaxQoS: new(pluginapi.QoS(1)), Retain: new(false)},
 			{Deny: true, Actions: pluginapi.Publish, Filter: "a/b"},

@@ -166,6 +166,12 @@ func decisionFields() []field {
 				c.decision.Limits = pluginapi.Limits{}
 				return limitsRecord.fill(&c.decision.Limits, d.Items())
 			})),
+		kept(fieldOf("quota", "dict or None", "What the client may use by day and by month: `bytes_per_day`, `bytes_per_month`, `messages_per_day`, `messages_per_month`; `of`, what counts, `publish`, `deliver` or `both`, the default; `account`, whose usage it is, the user name if it is empty; `time_zone`, where days begin, UTC if it is empty.",
+			func(c *call) starlark.Value { return quotaValue(c.decision.Quota) },
+			assign(toQuota, func(c *call, q *pluginapi.Quota) { c.decision.Quota = q }))),
+		fieldOf("durability", "string or None", "When something that is promised to the session counts as kept: `sync`, `interval` or `none`. `None` leaves it to the listener, or the broker.",
+			func(c *call) starlark.Value { return optional(c.decision.Durability.String()) },
+			assign(toDurability, func(c *call, d pluginapi.Durability) { c.decision.Durability = d })),
 		fieldOf("assigned_client_identifier", "string or None", "The identifier of a client that has sent none.",
 			func(c *call) starlark.Value { return optional(c.decision.AssignedClientID) }, assign(toText, func(c *call, s string) { c.decision.AssignedClientID = s })),
 		fieldOf("assigned_username", "string or None", "The user name that counts from now on, such as that of a token.",

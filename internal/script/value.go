@@ -126,7 +126,7 @@ func toUint[N ~uint8 | ~uint16 | ~uint32 | ~uint64](v starlark.Value) (N, error)
 	return 0, wrong(fmt.Sprintf("a whole number from 0 to %d", limit), v)
 }
 
-func toMaybe[N ~uint16 | ~uint32](v starlark.Value) (*N, error) {
+func toMaybe[N ~uint16 | ~uint32 | ~uint64](v starlark.Value) (*N, error) {
 	if v == starlark.None {
 		return nil, nil
 	}

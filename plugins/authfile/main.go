@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	_ "time/tzdata" // quotas have time zones, and small images no database of them
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/authfile/users"

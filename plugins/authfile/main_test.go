@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 }
 
 const limits = "client_id_prefix: 'anna-'\n    mountpoint: t/a/\n    limits: {keep_alive: 1m, max_qos: 1, messages_per_second: 2.5}\n" +
-	"    allow: {both: [a/%c, {filter: b/#, max_qos: 0}]}\n    deny: {publish: {filter: a/#, retain: true}}\n"
+	"    quota: {of: deliver, bytes_per_day: 1KiB}\n    allow: {both: [a/%c, {filter: b/#, max_qos: 0}]}\n    deny: {publish: {filter: a/#, retain: true}}\n"
 
 func usersFile(t *testing.T, secret, rules string) string {
 	t.Helper()
@@ -67,6 +67,9 @@ func TestOverGRPC(t *testing.T) {
 	}
 	if g := d.Grants[2]; !g.Deny || g.Actions != pluginapi.Publish || g.Filter != "a/#" || g.Retain == nil || !*g.Retain {
 		t.Errorf("third grant is %+v", g)
+	}
+	if q := d.Quota; q == nil || q.Account != "anna" || q.TimeZone != "Local" || q.Of != pluginapi.Receive || *q.BytesPerDay != 1024 {
+		t.Errorf("quota is %+v", d.Quota)
 	}
 	for secret, want := range map[string]pluginapi.ReasonCode{"wrong": pluginapi.BadUserNameOrPassword, "": pluginapi.BadUserNameOrPassword} {
 		d, err := p.ValidateConnection(t.Context(), plugintest.Connect("anna-1", plugintest.Credentials("anna", secret)))

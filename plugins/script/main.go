@@ -4,6 +4,8 @@
 package main
 
 import (
+	_ "time/tzdata" // quotas have time zones, and small images no database of them
+
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/script/hooks"
 )

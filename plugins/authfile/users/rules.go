@@ -15,9 +15,12 @@ type rule struct {
 	node  ast.Node
 }
 
-// role is a named list of rules.
+// role is what users may have in common: rules, and what holds for users that
+// say nothing of it themselves.
 type role struct {
-	rules []rule
+	rules      []rule
+	quota      *pluginapi.Quota // without an account; nil for none
+	durability pluginapi.Durability
 }
 
 // roles reads the roles of the file.
@@ -26,17 +29,28 @@ func (r *reader) roles(n ast.Node) map[string]*role {
 	r.keyed(n, "roles", func(name string, _, value ast.Node) {
 		ro := &role{}
 		roles[name] = ro // also when it is wrong: who uses it is not
-		r.mapping(value, "a role", r.ruleFields(&ro.rules)...)
+		r.mapping(value, "a role", r.roleFields(ro)...)
 	})
 	return roles
 }
 
-// ruleFields are the keys that roles and users have in common.
-func (r *reader) ruleFields(to *[]rule) []field {
+// roleFields are the keys that roles and users have in common.
+func (r *reader) roleFields(ro *role) []field {
 	return []field{
-		{"allow", func(v ast.Node) { r.actions(v, "allow", false, to) }},
-		{"deny", func(v ast.Node) { r.actions(v, "deny", true, to) }},
+		{"quota", func(v ast.Node) { ro.quota = r.quota(v) }},
+		{"durability", func(v ast.Node) { ro.durability = r.durability(v) }},
+		{"allow", func(v ast.Node) { r.actions(v, "allow", false, &ro.rules) }},
+		{"deny", func(v ast.Node) { r.actions(v, "deny", true, &ro.rules) }},
 	}
+}
+
+// durability reads when something counts as kept.
+func (r *reader) durability(n ast.Node) (d pluginapi.Durability) {
+	s, ok := r.text(n, "durability")
+	if ok && (s == "" || d.UnmarshalText([]byte(s)) != nil) {
+		r.complain(n, "durability must be sync, interval or none")
+	}
+	return d
 }
 
 // actions reads what stands under allow or deny. Who may subscribe may also be

@@ -32,6 +32,8 @@ type User struct {
 	// user without rules may do nothing.
 	Grants     []pluginapi.Grant
 	Limits     pluginapi.Limits
+	Quota      *pluginapi.Quota // without a time zone; nil for none
+	Durability pluginapi.Durability
 	Mountpoint string // "" or ending with a slash
 
 	clientIDs []string
@@ -41,6 +43,18 @@ type User struct {
 	certificates []certificateRule
 	// deniesByID says that a denying rule holds %c.
 	deniesByID bool
+}
+
+// anonymousAccount is whose the usage of all clients without a user name is.
+// Users may be called so too; then they share it.
+const anonymousAccount = "(anonymous)"
+
+// account is the name that the user's usage is kept under.
+func (u *User) account() string {
+	if u.Name == "" {
+		return anonymousAccount
+	}
+	return u.Name
 }
 
 // seed makes the choice of decoys unknown to outsiders and the same for as

@@ -18,11 +18,45 @@ type account struct {
 	User
 	nameNode, passwordNode ast.Node
 	certificateNode        ast.Node
-	own, shared            []rule // its own and those of its roles
+	own                    role // what stands with the user itself
+	roles                  []*role
 	idNodes, prefixNodes   []ast.Node
 }
 
-func (a *account) rules() []rule { return slices.Concat(a.own, a.shared) }
+// rules are the user's own and those of its roles.
+func (a *account) rules() []rule {
+	rules := slices.Clone(a.own.rules)
+	for _, ro := range a.roles {
+		rules = append(rules, ro.rules...)
+	}
+	return rules
+}
+
+// quota is the user's own, or else that of the first of its roles that has one.
+func (a *account) quota() *pluginapi.Quota {
+	for _, ro := range append([]*role{&a.own}, a.roles...) {
+		if ro.quota != nil {
+			q := *ro.quota
+			q.Account = a.account()
+			return &q
+		}
+	}
+	return nil
+}
+
+// durability is the user's own, or else the strictest of its roles.
+func (a *account) durability() pluginapi.Durability {
+	d := a.own.durability
+	if d != pluginapi.DurabilityUnstated {
+		return d
+	}
+	for _, ro := range a.roles {
+		if d == pluginapi.DurabilityUnstated || ro.durability != pluginapi.DurabilityUnstated && ro.durability < d {
+			d = ro.durability
+		}
+	}
+	return d
+}
 
 // users reads the list of users.
 func (r *reader) users(n ast.Node, roles map[string]*role, s *Set) {
@@ -77,7 +111,7 @@ func (r *reader) account(n ast.Node, roles map[string]*role) *account {
 func (r *reader) anonymous(n ast.Node, roles map[string]*role) *User {
 	a := &account{nameNode: n}
 	r.mapping(n, "anonymous", r.userFields(a, roles)...)
-	for _, ru := range a.own {
+	for _, ru := range a.own.rules {
 		if strings.Contains(ru.grant.Filter, usernameMark) {
 			r.complain(ru.node, "%%u matches nothing here: an anonymous client has no user name")
 		}
@@ -93,8 +127,8 @@ func (r *reader) userFields(a *account, roles map[string]*role) []field {
 		{"client_id_prefix", func(v ast.Node) { a.prefixNodes = r.clientIDs(v, &a.prefixes) }},
 		{"mountpoint", func(v ast.Node) { r.mountpoint(v, a) }},
 		{"limits", func(v ast.Node) { r.limits(v, &a.Limits) }},
-		{"roles", func(v ast.Node) { a.shared = r.rolesOf(v, roles) }},
-	}, r.ruleFields(&a.own)...)
+		{"roles", func(v ast.Node) { a.roles = r.rolesOf(v, roles) }},
+	}, r.roleFields(&a.own)...)
 }
 
 // finish puts a user together and checks what takes more than one key.
@@ -108,6 +142,7 @@ func (r *reader) finish(a *account) *User {
 	r.expandIDs(u.clientIDs, a.idNodes, u.Name)
 	r.expandIDs(u.prefixes, a.prefixNodes, u.Name)
 	u.HasPassword = a.passwordNode != nil
+	u.Quota, u.Durability = a.quota(), a.durability()
 	for i := range u.certificates {
 		u.certificates[i].expand(u.Name)
 	}
@@ -218,18 +253,18 @@ func (r *reader) mountpoint(n ast.Node, a *account) {
 	}
 }
 
-// rolesOf returns the rules of the roles that a user has.
-func (r *reader) rolesOf(n ast.Node, roles map[string]*role) (rules []rule) {
+// rolesOf returns the roles that a user has.
+func (r *reader) rolesOf(n ast.Node, known map[string]*role) (roles []*role) {
 	r.texts(n, "a role", func(item ast.Node, name string) {
-		ro, ok := roles[name]
+		ro, ok := known[name]
 		switch {
 		case ok:
-			rules = append(rules, ro.rules...)
-		case len(roles) == 0:
+			roles = append(roles, ro)
+		case len(known) == 0:
 			r.complain(item, "unknown role %s; the file has no roles", quote(name))
 		default:
-			r.complain(item, "unknown role %s; there are %s", quote(name), strings.Join(slices.Sorted(maps.Keys(roles)), ", "))
+			r.complain(item, "unknown role %s; there are %s", quote(name), strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	})
-	return rules
+	return roles
 }

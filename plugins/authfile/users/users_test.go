@@ -74,6 +74,27 @@ func TestFullFile(t *testing.T) {
 	if diff := cmp.Diff(limits, alice.Limits); diff != "" {
 		t.Errorf("limits of alice (-want +got)\n%s", diff)
 	}
+	quota := &pluginapi.Quota{
+		Account: "alice", Of: pluginapi.Publish, BytesPerDay: new(uint64(10 << 20)), BytesPerMonth: new(uint64(1e9)),
+		MessagesPerDay: new(uint64(100)), MessagesPerMonth: new(uint64(2000)),
+	}
+	if diff := cmp.Diff(quota, alice.Quota); diff != "" {
+		t.Errorf("quota of alice (-want +got)\n%s", diff)
+	}
+	for name, want := range map[string]pluginapi.Durability{
+		"alice": pluginapi.DurabilitySync, "007": pluginapi.DurabilityUnstated, "sensor-1": pluginapi.DurabilityInterval,
+		"Ünïcode/1": pluginapi.DurabilityInterval, // the strictest of its roles
+	} {
+		if got := set.User(name).Durability; got != want {
+			t.Errorf("durability of %s is %q, want %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"sensor-1", "Ünïcode/1"} {
+		want := &pluginapi.Quota{Account: name, Of: pluginapi.Publish, MessagesPerDay: new(uint64(7))}
+		if diff := cmp.Diff(want, set.User(name).Quota); diff != "" {
+			t.Errorf("quota of %s (-want +got)\n%s", name, diff)
+		}
+	}
 	if u := set.User("007"); u == nil || !u.Disabled || u.Grants == nil {
 		t.Errorf("007 is %+v", u)
 	}

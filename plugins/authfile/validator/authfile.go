@@ -82,7 +82,7 @@ func (a *Authfile) reload(c Config) {
 		return
 	}
 	old := a.judge.Load()
-	a.judge.Store(&judge{set: set, abstain: old.abstain, check: old.check})
+	a.judge.Store(&judge{set: set, abstain: old.abstain, zone: old.zone, check: old.check})
 	a.problem.Store("")
 	a.counters.loaded.Add(1)
 	a.log.Info("users file loaded",

@@ -288,6 +288,7 @@ func TestConfigErrors(t *testing.T) {
 		{"not there", configFor(t, filepath.Join(dir, "none.yaml")), []string{"/file: open " + filepath.Join(dir, "none.yaml")}},
 		{"unknown_users", `{"file": "x", "unknown_users": "allow"}`, []string{"/unknown_users", "refuse"}},
 		{"hash_memory_mib", `{"file": "x", "hash_memory_mib": 1}`, []string{"/hash_memory_mib: must be 8 to 65536"}},
+		{"time_zone", `{"file": "x", "time_zone": "Mars/Olympus"}`, []string{"/time_zone: unknown time zone Mars/Olympus"}},
 		{"broken", configFor(t, broken), []string{broken + ":2:5: unknown key \"nam\"", broken + ":3:11: user \"y\" has no password"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	"github.com/gatehouse-mqtt/gatehouse/plugins/authfile/users"
@@ -17,6 +18,7 @@ type Config struct {
 	Reload        bool   `json:"reload" doc:"whether a change of the users file is followed"`
 	UnknownUsers  string `json:"unknown_users" enum:"refuse,abstain" doc:"what is said about clients of which the users file says nothing; abstain leaves them to other validators"`
 	HashMemoryMiB int    `json:"hash_memory_mib" doc:"how much memory password checks may take together, 8 to 65536 MiB"`
+	TimeZone      string `json:"time_zone" doc:"where the days and months of quotas begin, such as Europe/Berlin; Local is the zone of the broker's machine"`
 }
 
 const (
@@ -27,7 +29,7 @@ const (
 )
 
 func defaultConfig() Config {
-	return Config{Reload: true, UnknownUsers: refuseUnknown, HashMemoryMiB: 256}
+	return Config{Reload: true, UnknownUsers: refuseUnknown, HashMemoryMiB: 256, TimeZone: "Local"}
 }
 
 // Plugin describes the plugin.
@@ -60,6 +62,9 @@ func readConfig(s *pluginapi.Setup) (Config, error) {
 	}
 	if c.File == "" {
 		return Config{}, pluginapi.ConfigError{Path: "/file", Message: "must name the users file"}
+	}
+	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+		return Config{}, pluginapi.ConfigError{Path: "/time_zone", Message: err.Error()}
 	}
 	path, err := filepath.Abs(c.File)
 	if err != nil {
@@ -114,6 +119,7 @@ func (c Config) newJudge(set *users.Set) *judge {
 	return &judge{
 		set:     set,
 		abstain: c.UnknownUsers == abstainUnknown,
+		zone:    c.TimeZone,
 		check:   newGate(int64(c.HashMemoryMiB)<<20, runtime.GOMAXPROCS(0)).check,
 	}
 }

@@ -12,7 +12,8 @@ import (
 // file or configuration makes another one.
 type judge struct {
 	set     *users.Set
-	abstain bool // about clients of which the file says nothing
+	abstain bool   // about clients of which the file says nothing
+	zone    string // of quotas
 	// check waits for its turn and reports whether a password is right.
 	check func(context.Context, password.Digest, []byte) (bool, error)
 }
@@ -94,7 +95,19 @@ func (j *judge) admit(u *users.User, c *pluginapi.Connect) ruling {
 		Grants:     u.Grants,
 		Limits:     u.Limits,
 		Mountpoint: u.Mountpoint,
+		Quota:      j.quota(u),
+		Durability: u.Durability,
 	}}
+}
+
+// quota is what a user may use, in the time zone that is configured.
+func (j *judge) quota(u *users.User) *pluginapi.Quota {
+	if u.Quota == nil {
+		return nil
+	}
+	q := *u.Quota
+	q.TimeZone = j.zone
+	return &q
 }
 
 // unknown rules on a client of which the file says nothing.

@@ -2,6 +2,8 @@
 
 // Makes the answers of hooks, and what an interest is.
 
+const contract = require('./contract');
+
 // Reason codes of MQTT 5, section 2.4, of which a plugin has most use.
 const reason = Object.freeze({
   UNSPECIFIED_ERROR: 0x80,
@@ -22,15 +24,27 @@ const reason = Object.freeze({
   SERVER_MOVED: 0x9d,
 });
 
+// named is a value of an enum of the contract by its lower-case name. One that
+// the contract does not have would be sent as if nothing had been said.
+function named(type, prefix, name) {
+  const values = contract[type].type.value.filter((v) => v.number !== 0).map((v) => v.name);
+  const full = prefix + String(name).toUpperCase();
+  if (values.includes(full)) return full;
+  throw new RangeError(`${name} is none of ${values.map((v) => v.slice(prefix.length).toLowerCase()).join(', ')}`);
+}
+
 // allow lets a client in. Without grants this validator sets no bounds;
 // allowWith({ grants: { grants: [] } }) permits nothing.
 function allow(...grants) {
   return allowWith(grants.length ? { grants: { grants } } : {});
 }
 
-// allowWith lets a client in with other fields of a Decision.
-function allowWith(fields) {
-  return { verdict: 'DECISION_VERDICT_ALLOW', ...fields };
+// allowWith lets a client in with other fields of a Decision; durability is
+// 'sync', 'interval' or 'none'.
+function allowWith({ durability, ...fields }) {
+  const d = { verdict: 'DECISION_VERDICT_ALLOW', ...fields };
+  if (durability === undefined) return d;
+  return { ...d, durability: named('Durability', 'DURABILITY_', durability) };
 }
 
 // deny refuses a client with a reason code, and words for those that understand MQTT 5.
@@ -47,7 +61,7 @@ function abstain() {
 function grant(filter, { actions = [], allow = true, maximumQoS, retain } = {}) {
   const g = {
     effect: allow ? 'GRANT_EFFECT_ALLOW' : 'GRANT_EFFECT_DENY',
-    actions: actions.map((a) => `GRANT_ACTION_${a.toUpperCase()}`),
+    actions: actions.map((a) => named('GrantAction', 'GRANT_ACTION_', a)),
     filter,
   };
   if (maximumQoS !== undefined) g.maximum_qos = maximumQoS;
@@ -89,15 +103,15 @@ function lowerQoS(subscription, qos) {
 // interest is what a plugin wants to be asked at one hook, in lower-case names:
 // interest('publish', { filters: ['in/#'], payload: 'none', mayChange: ['topic'] }).
 function interest(hook, { filters = [], payload = 'full', payloadHeadBytes = 0, mayChange = [], events = [], origins = [], ...fields } = {}) {
-  const names = (prefix, list) => list.map((n) => prefix + n.toUpperCase());
+  const names = (type, prefix, list) => list.map((n) => named(type, prefix, n));
   return {
-    hook: `HOOK_${hook.toUpperCase()}`,
+    hook: named('Hook', 'HOOK_', hook),
     topic_filters: filters,
-    payload: `PAYLOAD_MODE_${payload.toUpperCase()}`,
+    payload: named('PayloadMode', 'PAYLOAD_MODE_', payload),
     payload_head_bytes: payloadHeadBytes,
-    may_change: names('FIELD_', mayChange),
-    events: names('EVENT_KIND_', events),
-    origins: names('ORIGIN_', origins),
+    may_change: names('Field', 'FIELD_', mayChange),
+    events: names('EventKind', 'EVENT_KIND_', events),
+    origins: names('Origin', 'ORIGIN_', origins),
     ...fields,
   };
 }

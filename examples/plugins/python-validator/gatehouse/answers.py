@@ -1,6 +1,6 @@
 """Makes the answers of hooks, and what an interest is."""
 
-from gatehouse.plugin.v1 import interceptor_pb2, message_pb2, observer_pb2, plugin_pb2, validator_pb2
+from gatehouse.plugin.v1 import client_pb2, interceptor_pb2, message_pb2, observer_pb2, plugin_pb2, validator_pb2
 
 __all__ = [
     "allow", "deny", "abstain", "grant", "drop", "refuse", "disconnect", "change", "lower_qos", "interest",
@@ -32,9 +32,11 @@ SERVER_MOVED = 0x9D
 def allow(*grants, **fields):
     """Lets a client in. Without grants this validator sets no bounds; allow(grants=[]) permits nothing.
 
-    fields are those of Decision, such as items={"tenant": b"7"} or cache_seconds=60.
+    fields are those of Decision, such as items={"tenant": b"7"} or cache_seconds=60; durability is "sync", "interval" or "none".
     """
     given = fields.pop("grants", None)
+    if isinstance(fields.get("durability"), str):
+        fields["durability"] = _value(client_pb2.Durability, "DURABILITY_", fields["durability"])
     d = validator_pb2.Decision(verdict=validator_pb2.DECISION_VERDICT_ALLOW, **fields)
     if grants or given is not None:
         d.grants.grants.extend(list(grants) + list(given or ()))
