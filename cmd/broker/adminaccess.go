@@ -7,12 +7,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/admin"
 	"github.com/gatehouse-mqtt/gatehouse/core/certificate"
@@ -73,78 +76,92 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// adminConfig is what a configuration says of the admin API, with what the
+// command line says.
+func (s *server) adminConfig(cfg *config) (adminConfig, error) {
+	c := cfg.Admin
+	if s.adminURL == "" {
+		return c, nil
+	}
+	c.URL = s.adminURL
+	err := c.check()
+	var m *misplaced
+	if errors.As(err, &m) {
+		err = fmt.Errorf("admin address %s: %s", s.adminURL, m.message)
+	}
+	return c, err
+}
+
+// addresses are those that are to be open: the one that is configured, and the
+// socket in the run folder, where commands look, unless that is another one.
+func (c adminConfig) addresses(runDir string) (list []adminConfig, err error) {
+	if !strings.HasPrefix(c.URL, "unix:") {
+		dir, err := filepath.Abs(runDir)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, adminConfig{URL: "unix://" + filepath.Join(dir, adminSocketName)})
+	}
+	if c.URL != "" {
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// guarded says who is let in at an address.
+func (s *server) guarded(c *adminConfig) (*admin.Guard, error) {
+	u, err := parseAdminURL(c.URL)
+	if err != nil || u.Scheme == "unix" {
+		return new(admin.Guard), err
+	}
+	g := &admin.Guard{Web: true, Hosts: c.Hosts}
+	if u.Scheme == "https" {
+		g.Hosts = append([]string{u.Hostname()}, c.Hosts...)
+	}
+	// Who has shown a certificate needs a token only where one is configured.
+	if certified := c.TLS != nil && c.TLS.ClientCertificates == "required"; !certified || c.TokenFile != "" {
+		if g.Token, err = s.adminToken(c.TokenFile); err != nil {
+			return nil, fmt.Errorf("admin API: %w", err)
+		}
+	}
+	return g, nil
+}
+
+// certificateOptions are those of an https address.
+func (c *adminConfig) certificateOptions(log *slog.Logger) certificate.Options {
+	l := listenerConfig{Name: "admin", URL: c.URL, TLS: c.TLS}
+	o := l.certificateOptions(log)
+	o.Protocols = []string{"h2", "http/1.1"}
+	return o
+}
+
 // adminDoor is an address of the admin API that is open.
 type adminDoor struct {
 	net.Listener
-	guard admin.Guard
-	tls   *certificate.Store // nil without TLS
+	config  adminConfig
+	tls     *certificate.Store           // nil without TLS
+	guarded atomic.Pointer[http.Handler] // the API behind its guard
+
+	srv      *http.Server // nil before it is served
+	done     chan error
+	unfollow context.CancelFunc // has changes of certificates not be noticed any more
 }
 
-// openDoors opens the addresses of the admin API: the one that is configured,
-// and the socket in the run folder, where commands look, unless that is another
-// one.
-func (s *server) openDoors(ctx context.Context) ([]*adminDoor, error) {
-	c := s.cfg.Admin
-	if s.adminURL != "" {
-		c.URL = s.adminURL
-		if err := c.check(); err != nil {
-			var m *misplaced
-			if errors.As(err, &m) {
-				return nil, fmt.Errorf("admin address %s: %s", s.adminURL, m.message)
-			}
-			return nil, err
-		}
-	}
-	var doors []*adminDoor
-	if !strings.HasPrefix(c.URL, "unix:") {
-		dir, err := filepath.Abs(s.cfg.RunDir)
-		if err != nil {
-			return nil, err
-		}
-		d, err := s.openDoor(ctx, &adminConfig{URL: "unix://" + filepath.Join(dir, adminSocketName)})
-		if err != nil {
-			return nil, err
-		}
-		doors = append(doors, d)
-	}
-	if c.URL != "" {
-		d, err := s.openDoor(ctx, &c)
-		if err != nil {
-			for _, other := range doors {
-				_ = other.Close()
-			}
-			return nil, err
-		}
-		doors = append(doors, d)
-	}
-	return doors, nil
-}
-
+// openDoor opens an address, which nobody answers yet.
 func (s *server) openDoor(ctx context.Context, c *adminConfig) (*adminDoor, error) {
 	u, err := parseAdminURL(c.URL)
 	if err != nil {
 		return nil, err
 	}
+	d := &adminDoor{config: *c}
 	if u.Scheme == "unix" {
-		ln, err := listener.Open(ctx, c.URL, listener.Options{Name: "admin", SocketMode: 0o600})
-		if err != nil {
+		if d.Listener, err = listener.Open(ctx, c.URL, listener.Options{Name: "admin", SocketMode: 0o600}); err != nil {
 			return nil, fmt.Errorf("admin API: %w", err)
 		}
-		return &adminDoor{Listener: ln}, nil
+		return d, nil
 	}
-	d := &adminDoor{guard: admin.Guard{Web: true, Hosts: c.Hosts}}
 	if u.Scheme == "https" {
-		d.guard.Hosts = append([]string{u.Hostname()}, c.Hosts...)
-		l := listenerConfig{Name: "admin", URL: c.URL, TLS: c.TLS}
-		o := l.certificateOptions(s.log)
-		o.Protocols = []string{"h2", "http/1.1"}
-		if d.tls, err = certificate.Open(o); err != nil {
-			return nil, fmt.Errorf("admin API: %w", err)
-		}
-	}
-	// Who has shown a certificate needs a token only where one is configured.
-	if certified := c.TLS != nil && c.TLS.ClientCertificates == "required"; !certified || c.TokenFile != "" {
-		if d.guard.Token, err = s.adminToken(c.TokenFile); err != nil {
+		if d.tls, err = certificate.Open(c.certificateOptions(s.log)); err != nil {
 			return nil, fmt.Errorf("admin API: %w", err)
 		}
 	}
@@ -153,6 +170,11 @@ func (s *server) openDoor(ctx context.Context, c *adminConfig) (*adminDoor, erro
 	}
 	s.log.Info("admin API open", "url", u.Scheme+"://"+d.Addr().String())
 	return d, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (d *adminDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*d.guarded.Load()).ServeHTTP(w, r)
 }
 
 // minToken is the fewest characters that a token may have.
@@ -187,12 +209,29 @@ func (s *server) adminToken(file string) (string, error) {
 	return token, nil
 }
 
-// serve answers on the door until it is shut down.
-func (d *adminDoor) serve(srv *http.Server) error {
+// serve answers on the door until it is closed.
+func (d *adminDoor) serve() error {
 	if d.tls == nil {
-		return srv.Serve(d.Listener)
+		return d.srv.Serve(d.Listener)
 	}
-	srv.TLSConfig = d.tls.Config().Clone()
-	srv.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
-	return srv.Serve(tls.NewListener(d.Listener, srv.TLSConfig))
+	d.srv.TLSConfig = d.tls.Config().Clone()
+	d.srv.TLSConfig.NextProtos = []string{"h2", "http/1.1"}
+	return d.srv.Serve(tls.NewListener(d.Listener, d.srv.TLSConfig))
+}
+
+// close lets who is being answered have a moment.
+func (d *adminDoor) close() error {
+	if d.srv == nil {
+		return d.Listener.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := d.srv.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = d.srv.Close()
+	}
+	if serr := <-d.done; !errors.Is(serr, http.ErrServerClosed) && !errors.Is(serr, net.ErrClosed) {
+		err = errors.Join(err, serr)
+	}
+	return err
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,7 +25,7 @@ const adminTimeout = 10 * time.Second
 
 // adminFlags say which broker a command talks to.
 type adminFlags struct {
-	RunDir    string `help:"Run folder of the broker." placeholder:"DIR"`
+	RunDir    string `help:"Run folder of the broker (default: $$GATEHOUSE_RUN_DIR; else your own, or /run/gatehouse if none of your own runs)." placeholder:"DIR"`
 	Admin     string `help:"Address of the broker's admin API: unix:///PATH, http://127.0.0.1:PORT or https://HOST:PORT." env:"GATEHOUSE_ADMIN" placeholder:"URL"`
 	TokenFile string `help:"File with the token of the admin API." env:"GATEHOUSE_ADMIN_TOKEN_FILE" placeholder:"FILE" group:"admin"`
 	CACert    string `name:"cacert" help:"Authorities that may have issued the broker's certificate (default: those of the system)." placeholder:"FILE" group:"admin"`
@@ -56,7 +57,7 @@ func (f *adminFlags) address() (*url.URL, error) {
 	}
 	dir := f.RunDir
 	if dir == "" {
-		dir = defaultRunDir()
+		dir = findRunDir(defaultRunDir(), packagedRunDir)
 	}
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -178,7 +179,10 @@ func (f *statusError) Unwrap() error { return f.error }
 // explain takes connect's code off an error that speaks for itself.
 func explain(err error) error {
 	var absent *noBrokerError
-	if errors.As(err, &absent) {
+	if errors.As(err, &absent) && errors.Is(err, fs.ErrPermission) {
+		return &statusError{exitRefused, fmt.Errorf("only root and the user that the broker runs as may talk to %s: try sudo (%w)", absent.url, absent.err)}
+	}
+	if absent != nil {
 		return &statusError{exitNoBroker, absent}
 	}
 	var ce *connect.Error

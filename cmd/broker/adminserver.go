@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -17,71 +16,89 @@ import (
 
 // adminServer is the open admin API.
 type adminServer struct {
-	servers []*http.Server // one for each address
-	done    chan error     // what became of each
+	handler http.Handler
+	server  *server
+	closes  chan struct{}   // closed when streams are to end
+	follow  context.Context //nolint:containedctx // of the doors' certificates; stop ends it
 	stop    context.CancelFunc
 	goes    sync.WaitGroup
+
+	mu     sync.Mutex // guards the fields below
+	doors  []*adminDoor
+	closed bool
+	errs   []error // of doors that are closed
 }
 
 // openAdmin opens the admin API.
 func (s *server) openAdmin(ctx context.Context) (*adminServer, error) {
-	doors, err := s.openDoors(ctx)
+	c, err := s.adminConfig(s.cfg)
 	if err != nil {
 		return nil, err
 	}
-	closes := make(chan struct{})
-	s.adminCloses = closes
-	handler := identified(s.adminHandler(admin.Handler(&admin.Server{
+	a := &adminServer{server: s, closes: make(chan struct{})}
+	s.adminCloses = a.closes
+	a.handler = identified(s.adminHandler(admin.Handler(&admin.Server{
 		Broker: s.broker, Hooks: s.hooks, Source: s, Changer: s, Migrator: s, Debug: s,
-		Config: liveConfig{s, closes}, Listeners: s.addresses, Shadows: s.shadows, Log: s.level, Audit: s.audit, Closes: closes,
+		Config: liveConfig{s, a.closes}, Listeners: s.addresses, Shadows: s.shadows, Log: s.level, Audit: s.audit, Closes: a.closes,
 	})))
-	follow, stop := context.WithCancel(context.Background())
-	a := &adminServer{done: make(chan error, len(doors)), stop: stop}
+	a.follow, a.stop = context.WithCancel(context.Background())
+	planned, err := a.plan(ctx, c)
+	if err != nil {
+		a.stop()
+		return nil, err
+	}
+	a.apply(planned)
+	return a, nil
+}
+
+// serve answers on a door until it is closed.
+func (a *adminServer) serve(d *adminDoor) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
-	for _, d := range doors {
-		srv := &http.Server{
-			Handler: d.guard.Wrap(handler), Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, ConnContext: withCaller,
-			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what strangers at the door cause
-		}
-		a.servers = append(a.servers, srv)
-		go func() { a.done <- d.serve(srv) }()
-		if d.tls != nil {
-			a.goes.Go(func() {
-				if err := d.tls.Watch(follow); err != nil {
-					s.log.Warn("changes of certificates are not noticed, but at a start", "listener", "admin", "error", err)
-				}
-			})
-		}
+	d.srv = &http.Server{
+		Handler: d, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second, ConnContext: withCaller,
+		ErrorLog: slog.NewLogLogger(a.server.log.Handler(), slog.LevelDebug), // what strangers at the door cause
 	}
-	a.servers[0].RegisterOnShutdown(func() {
-		close(closes)
-		s.shadows.end(errStops)
-	})
-	return a, nil
+	d.done = make(chan error, 1)
+	go func() { d.done <- d.serve() }()
+	follow, unfollow := context.WithCancel(a.follow)
+	d.unfollow = unfollow
+	if d.tls != nil {
+		a.goes.Go(func() {
+			if err := d.tls.Watch(follow); err != nil {
+				a.server.log.Warn("changes of certificates are not noticed, but at a start", "listener", "admin", "error", err)
+			}
+		})
+	}
 }
 
+// close ends streams and closes all doors.
 func (a *adminServer) close() error {
-	defer a.goes.Wait()
+	close(a.closes)
+	a.server.shadows.end(errStops)
+	a.mu.Lock()
+	a.closed = true
+	for _, d := range a.doors {
+		a.leave(d)
+	}
+	a.mu.Unlock()
 	a.stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	var errs []error
-	for _, srv := range a.servers {
-		err := srv.Shutdown(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = srv.Close()
-		}
-		errs = append(errs, err)
-	}
-	for range a.servers {
-		if err := <-a.done; !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	a.goes.Wait()
+	return errors.Join(a.errs...)
+}
+
+// leave closes a door in a moment: whoever asked for it may be behind it. The
+// caller holds mu.
+func (a *adminServer) leave(d *adminDoor) {
+	d.unfollow()
+	a.goes.Go(func() {
+		err := d.close()
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.errs = append(a.errs, err)
+	})
 }
 
 // Status implements admin.Source.

@@ -16,38 +16,52 @@ import (
 // auditLog writes down who changed what through the admin API: in the broker's
 // log, or in a file of its own. It implements admin.Audit.
 type auditLog struct {
-	path string
-	log  *slog.Logger // where lines go
+	log    *slog.Logger // the broker's
+	inFile *slog.Logger
 
 	mu   sync.Mutex // guards the field below
 	file *os.File   // nil: lines go to the broker's log
 }
 
 func openAudit(path string, log *slog.Logger) (*auditLog, error) {
-	a := &auditLog{path: path, log: log}
-	if path == "" {
-		return a, nil
-	}
-	a.log = slog.New(slog.NewJSONHandler(auditFile{a}, nil))
-	return a, a.reopen()
+	a := &auditLog{log: log}
+	a.inFile = slog.New(slog.NewJSONHandler(auditFile{a}, nil))
+	file, err := openAuditFile(path)
+	a.use(file)
+	return a, err
 }
 
-// reopen opens the file anew, after somebody has moved it away.
-func (a *auditLog) reopen() error {
-	if a.path == "" {
-		return nil
+// openAuditFile opens the file that lines go to, nil for "".
+func openAuditFile(path string) (*os.File, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // none is wanted
 	}
-	file, err := os.OpenFile(a.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("audit log: %w", err)
+		return nil, fmt.Errorf("log.audit: %w", err)
 	}
+	return file, nil
+}
+
+// use has lines go to a file from now on, nil for the broker's log: to another
+// one, or to the same anew after somebody has moved it away.
+func (a *auditLog) use(file *os.File) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.file != nil {
 		_ = a.file.Close()
 	}
 	a.file = file
-	return nil
+}
+
+// to is where lines go.
+func (a *auditLog) to() *slog.Logger {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file == nil {
+		return a.log
+	}
+	return a.inFile
 }
 
 func (a *auditLog) close() error {
@@ -89,7 +103,7 @@ func (a *auditLog) Audited(act admin.Action) {
 	if act.Error != "" {
 		attrs = append(attrs, slog.String("error", act.Error))
 	}
-	a.log.LogAttrs(context.Background(), slog.LevelInfo, "admin call", attrs...)
+	a.to().LogAttrs(context.Background(), slog.LevelInfo, "admin call", attrs...)
 }
 
 // withCaller says who is at the other end of a connection to the admin API.

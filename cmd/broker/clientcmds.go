@@ -17,6 +17,7 @@ type clientCmd struct {
 	Get        clientGetCmd        `cmd:"" help:"Tell everything about one connected client."`
 	Disconnect clientDisconnectCmd `cmd:"" help:"End a client's connection."`
 	Revalidate clientRevalidateCmd `cmd:"" help:"Ask the validators again about a connected client, and put what they say in force."`
+	Reset      clientResetCmd      `cmd:"" help:"Have the counters of a client's connection begin at 0."`
 	Watch      clientWatchCmd      `cmd:"" help:"Print what clients do as it happens: connections, sessions, subscriptions, messages, drops."`
 }
 
@@ -147,6 +148,21 @@ func (cmd *clientRevalidateCmd) Run(t *terminal) error {
 	}
 	_, err = fmt.Fprintf(t.out, "%s may stay\n", printable(cmd.ID))
 	return err
+}
+
+type clientResetCmd struct{ oneClient }
+
+// Run resets counters.
+func (cmd *clientResetCmd) Run(t *terminal) error {
+	client, err := cmd.clients()
+	if err != nil {
+		return err
+	}
+	res, err := callAdmin(client.ResetClientStatistics, &adminv1.ResetClientStatisticsRequest{ClientId: cmd.ID})
+	if err != nil {
+		return err
+	}
+	return cmd.done(t, res, "the counters of %s begin at 0", printable(cmd.ID))
 }
 
 // reasonCode is a reason code for people.

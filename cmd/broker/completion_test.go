@@ -93,27 +93,43 @@ func TestCompletionInShells(t *testing.T) {
 	if err := os.Symlink(exe, bin+"/broker"); err != nil {
 		t.Skip("no links here: ", err)
 	}
-	for shell, ask := range map[string]string{
-		"bash": `source <(broker completion bash)
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for shell, tt := range map[string]struct {
+		ask  string
+		want []string
+	}{
+		"bash": {`source <(broker completion bash)
 			COMP_LINE="broker client get --run-dir ` + s.path("run") + ` lamp"; COMP_POINT=${#COMP_LINE}; _broker; printf '%s\n' "${COMPREPLY[@]}"
-			COMP_LINE="broker serve --log-level=w"; COMP_POINT=${#COMP_LINE}; _broker; printf '%s\n' "${COMPREPLY[@]}"`,
-		"fish": `broker completion fish | source
+			COMP_LINE="broker serve --log-level=w"; COMP_POINT=${#COMP_LINE}; _broker; printf '%s\n' "${COMPREPLY[@]}"`, []string{"lamp-1", "lamp-2", "warn"}},
+		"fish": {`broker completion fish | source
 			complete -C "broker client get --run-dir ` + s.path("run") + ` lamp"
-			complete -C "broker serve --log-level=w"`,
+			complete -C "broker serve --log-level=w"
+			cd ` + s.dir + `; complete -C "broker serve --config gate"`, []string{"lamp-1", "lamp-2", "--log-level=warn", "gatehouse.yaml"}},
 	} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("%s is not there", shell)
-			continue
-		}
-		cmd := exec.Command(path, "-c", ask)
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))
-		out, err := cmd.CombinedOutput()
-		got := strings.Fields(string(out))
-		if shell == "bash" && !slices.Equal(got, []string{"lamp-1", "lamp-2", "warn"}) ||
-			shell == "fish" && !slices.Equal(got, []string{"lamp-1", "lamp-2", "--log-level=warn"}) || err != nil {
-			t.Errorf("%s: %v %q", shell, err, out)
-		}
+		t.Run(shell, func(t *testing.T) {
+			cmd := exec.Command(installed(t, shell), "-c", tt.ask)
+			if out, err := cmd.CombinedOutput(); err != nil || !slices.Equal(strings.Fields(string(out)), tt.want) {
+				t.Errorf("%v %q", err, out)
+			}
+		})
 	}
+	t.Run("zsh", func(t *testing.T) { completesInZsh(t, installed(t, "zsh"), s) })
+	t.Run("shellcheck", func(t *testing.T) {
+		cmd := exec.Command(installed(t, "shellcheck"), "--shell=bash", "-")
+		cmd.Stdin = strings.NewReader(bashCompletion)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	})
 	p.stop()
+}
+
+// installed is the path of a program that CI installs and others may lack.
+func installed(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		t.Skipf("%s is not installed here: apt-get install %[1]s", program)
+	}
+	return path
 }

@@ -41,6 +41,8 @@ type listenerConfig struct {
 	Mountpoint       string               `yaml:"mountpoint"`
 	Versions         []mqttVersion        `yaml:"versions"`
 	Connections      int                  `yaml:"connections"`
+	ConnectRate      float64              `yaml:"connect_rate"`
+	ConnectBurst     int                  `yaml:"connect_burst"`
 	Durability       string               `yaml:"durability"`
 	Limits           listenerLimitsConfig `yaml:"limits"`
 	TLS              *tlsConfig           `yaml:"tls"`
@@ -137,6 +139,7 @@ type limitsConfig struct {
 	MaxQoS                 *uint8         `yaml:"max_qos"`
 	KeepAlive              duration       `yaml:"keep_alive"`
 	MinKeepAlive           duration       `yaml:"min_keep_alive"`
+	IdleTimeout            duration       `yaml:"idle_timeout"`
 	SessionExpiry          duration       `yaml:"session_expiry"`
 	ReceiveMaximum         uint16         `yaml:"receive_maximum"`
 	TopicAliases           uint16         `yaml:"topic_aliases"`
@@ -177,7 +180,7 @@ type mqttConfig struct {
 
 type retainedConfig struct {
 	// Store names the plugin that keeps retained messages; "" is the one that
-	// offers it, "memory" none.
+	// offers it, else "disk", the store of sessions; "memory" is none.
 	Store       string `yaml:"store"`
 	WriteBehind bool   `yaml:"write_behind"`
 }
@@ -187,6 +190,12 @@ type sessionsConfig struct {
 	Store      string `yaml:"store"`
 	Durability string `yaml:"durability"`
 	Strict     bool   `yaml:"strict"`
+
+	QueueMessages   int    `yaml:"queue_messages"`
+	QueueBytes      size   `yaml:"queue_bytes"`
+	QueueBytesTotal size   `yaml:"queue_bytes_total"`
+	QueueMemory     size   `yaml:"queue_memory"`
+	QueueFull       string `yaml:"queue_full"`
 }
 
 type pluginConfig struct {

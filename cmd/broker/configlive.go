@@ -59,6 +59,7 @@ func (c liveConfig) check() *adminv1.CheckConfigResponse {
 		return &adminv1.CheckConfigResponse{Error: err.Error()}
 	}
 	before := *c.cfg
+	before.Admin = cfg.Admin // a reload tells if it can't follow
 	if cfg.Retained.Store != "" {
 		before.Retained.Store = cfg.Retained.Store // a reload moves the messages there
 	}

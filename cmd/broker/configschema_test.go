@@ -29,9 +29,11 @@ type schemaWriter struct {
 var enumerated = map[string][]string{
 	"logConfig.level": {"debug", "info", "warn", "error"}, "logConfig.format": {"text", "json"},
 	"limitsConfig.queue_overflow": {"drop-oldest", "drop-newest"},
+	"sessionsConfig.queue_full":   {"end-session", "refuse", "drop-oldest", "drop-newest"},
 	"mqttConfig.shared_strategy":  {"round-robin", "sticky", "least-in-flight"},
 	"tlsConfig.min_version":       {"1.2", "1.3"}, "tlsConfig.client_certificates": {"none", "optional", "required"},
 	"tlsConfig.username_from": {"cn", "subject", "dns", "email", "uri", "fingerprint"},
+	"sessionsConfig.store":    {"disk", "memory"}, "sessionsConfig.durability": {"sync", "interval", "none"}, "listenerConfig.durability": {"sync", "interval", "none"},
 }
 
 // places are where operations.md describes a struct's keys: a section, and what
@@ -41,7 +43,7 @@ var places = map[string][2]string{
 	"tlsConfig": {"listeners", "tls."}, "certificateConfig": {"listeners", "tls.certificates[]."},
 	"webSocketConfig": {"listeners", "websocket."}, "proxyProtocolConfig": {"listeners", "proxy_protocol."},
 	"listenerLimitsConfig": {"limits", ""}, "limitsConfig": {"limits", ""}, "mqttConfig": {"mqtt", ""}, "retainedConfig": {"retained", ""},
-	"adminConfig": {"admin", ""}, "pluginConfig": {"plugins", ""}, "observerConfig": {"plugins", "observer."},
+	"adminConfig": {"admin", ""}, "sessionsConfig": {"sessions", ""}, "pluginConfig": {"plugins", ""}, "observerConfig": {"plugins", "observer."},
 }
 
 type object = map[string]any
@@ -233,6 +235,8 @@ func TestConfigSchemaFits(t *testing.T) {
 	beyond := []string{
 		"scheme", "two-names", "tls-without-certificate", "tls-on-tcp", "client-ca-missing", "proxy-network", "listener-mountpoint",
 		"admin-plain", "admin-port", "admin-token-of-socket", "admin-without-certificate", "shadow",
+		"metrics-scheme", "metrics-path", "metrics-remote", "traces-endpoint", "traces-sample",
+		"admin-username", "admin-token-without-url", "admin-tls-on-plain", "admin-client-ca", "admin-address", "retained-without-disk",
 	}
 	bad, _ := filepath.Glob("testdata/bad/*.yaml")
 	for _, path := range bad {

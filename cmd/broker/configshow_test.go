@@ -78,7 +78,7 @@ func TestShownConfigHasDefaults(t *testing.T) {
 	l.fill(brokertest.Start(t, broker.Options{}).Limits())
 	v := reflect.ValueOf(l)
 	unlimited := map[string]bool{
-		"Connections": true, "MaxQoS": true, "KeepAlive": true, "MinKeepAlive": true, "SessionExpiry": true,
+		"Connections": true, "MaxQoS": true, "KeepAlive": true, "MinKeepAlive": true, "SessionExpiry": true, "IdleTimeout": true,
 		"QueueOverflow": true, "QueueQoS0Offline": true,
 		"ConnectionsPerAddress": true, "ConnectRate": true, "ConnectBurst": true, "ConnectRatePerAddress": true,
 		"ConnectBurstPerAddress": true, "ExemptNetworks": true, "MessagesPerSecond": true, "BytesPerSecond": true,

@@ -74,16 +74,26 @@ func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
 
 // String is one line.
 func (r readiness) String() string {
+	state := "not ready"
 	if r.Ready {
-		return "ready"
+		state = "ready"
 	}
 	var why []string
 	for _, c := range r.Checks {
-		if !c.Ready {
+		if c.Reason != "" {
 			why = append(why, c.Name+": "+c.Reason)
 		}
 	}
-	return "not ready: " + strings.Join(why, "; ")
+	if len(why) == 0 {
+		return state
+	}
+	return state + ": " + strings.Join(why, "; ")
+}
+
+// queuesCheck tells of queues that can't be read. It sends no client away, for all
+// others are served.
+func queuesCheck(unreadable int) check {
+	return check{Name: "queues", Ready: true, Reason: fmt.Sprintf("%d cannot be read, see the log", unreadable)}
 }
 
 func (s *server) readiness() readiness {
@@ -115,6 +125,11 @@ func (s *server) readiness() readiness {
 				c.Ready, c.Reason = false, err.Error()
 			}
 			out.Checks = append(out.Checks, c)
+		}
+		if s.sessions != nil {
+			if n := s.sessions.Unreadable(); n > 0 {
+				out.Checks = append(out.Checks, queuesCheck(n))
+			}
 		}
 	}
 	out.Ready = true

@@ -29,6 +29,7 @@ func hostAPI(b *broker.Broker, stop hostStopper) *pluginhost.ServerAPI {
 		NotFound:      broker.ErrUnknownClient,
 		Invalid:       broker.ErrInvalid,
 		Quota:         broker.ErrQuota,
+		Unavailable:   broker.ErrUnwritten,
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gatehouse-mqtt/gatehouse/core/admission"
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
 	"github.com/gatehouse-mqtt/gatehouse/core/certificate"
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
@@ -64,6 +65,10 @@ func (l *listenerConfig) check(at string, u *url.URL) error {
 		return &misplaced{at + ".backlog", "a backlog is a number from 1 to 65535"}
 	case l.Connections < 0:
 		return &misplaced{at + ".connections", "a limit cannot be negative"}
+	case l.ConnectRate != 0 && !isRate(l.ConnectRate):
+		return &misplaced{at + ".connect_rate", wrongRate}
+	case l.ConnectBurst < 0:
+		return &misplaced{at + ".connect_burst", "a limit cannot be negative"}
 	case l.Handshakes < 0:
 		return &misplaced{at + ".handshakes", "a limit cannot be negative"}
 	case l.HalfOpenTimeout != nil && *l.HalfOpenTimeout != 0 && time.Duration(*l.HalfOpenTimeout) < 4*time.Second:
@@ -179,6 +184,7 @@ func (l *listenerLimitsConfig) hookLimits() hook.Limits {
 func (l *listenerConfig) brokerOptions() broker.ListenerOptions {
 	o := broker.ListenerOptions{
 		Validators: l.Validators, Mountpoint: l.Mountpoint, Connections: l.Connections, Limits: l.Limits.hookLimits(),
+		ConnectRate: admission.Rate{PerSecond: l.ConnectRate, Burst: l.ConnectBurst},
 	}
 	for _, v := range l.Versions {
 		o.Versions = append(o.Versions, mqtt.Version(v))

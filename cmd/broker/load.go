@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -80,7 +81,43 @@ func yamlError(path string, text []byte, err error) error {
 	if !errors.As(err, &ye) || ye.GetToken() == nil {
 		return &configError{file: path, line: 1, column: 1, message: firstLine(err.Error())}
 	}
-	return errorAt(path, text, ye.GetToken(), ye.GetMessage())
+	return errorAt(path, text, ye.GetToken(), inWords(ye))
+}
+
+// inWords is what the library says without Go's names of types.
+func inWords(ye yaml.Error) string {
+	var wrong *yaml.TypeError
+	var much *yaml.OverflowError
+	switch {
+	case errors.As(ye, &wrong):
+		return "write " + kindInWords(wrong.DstType)
+	case errors.As(ye, &much):
+		return much.SrcNum + " is too large, or negative: write " + kindInWords(much.DstType)
+	default:
+		return ye.GetMessage()
+	}
+}
+
+// kindInWords is what has to be written for a type.
+func kindInWords(t reflect.Type) string {
+	switch t.Kind() { //nolint:exhaustive // those that a configuration has
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32:
+		return fmt.Sprintf("a number from 0 to %d", uint64(1)<<t.Bits()-1)
+	case reflect.Int, reflect.Int64, reflect.Int32:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "a text"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Pointer:
+		return kindInWords(t.Elem())
+	default:
+		return "keys and values"
+	}
 }
 
 func firstLine(s string) string {
@@ -165,7 +202,7 @@ func (c *config) check() error {
 	if err := oneOf("$.mqtt.shared_strategy", c.MQTT.SharedStrategy, "", "round-robin", "sticky", "least-in-flight"); err != nil {
 		return err
 	}
-	if err := c.Sessions.check(); err != nil {
+	if err := c.Sessions.check(&c.Retained); err != nil {
 		return err
 	}
 	if err := c.Metrics.check(); err != nil {
@@ -226,8 +263,8 @@ func (l *limitsConfig) check() error {
 	for key, rate := range map[string]float64{
 		"connect_rate": l.ConnectRate, "connect_rate_per_address": l.ConnectRatePerAddress, "messages_per_second": l.MessagesPerSecond,
 	} {
-		if rate != 0 && (math.IsNaN(rate) || rate < slowestRate || rate > fastestRate) {
-			return &misplaced{"$.limits." + key, "a rate is from 0.001 to 1e9 a second; leave it out for none"}
+		if rate != 0 && !isRate(rate) {
+			return &misplaced{"$.limits." + key, wrongRate}
 		}
 	}
 	const largest = 256 << 20
@@ -253,6 +290,10 @@ func (l *limitsConfig) check() error {
 	}
 	return nil
 }
+
+const wrongRate = "a rate is from 0.001 to 1e9 a second; leave it out for none"
+
+func isRate(r float64) bool { return r >= slowestRate && r <= fastestRate }
 
 func oneOf(path, value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {

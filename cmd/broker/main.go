@@ -7,11 +7,18 @@ import (
 	"io"
 	"os"
 	"strings"
+	_ "time/tzdata" // quotas have time zones, and small images no database of them
 
 	"github.com/alecthomas/kong"
+
+	"github.com/gatehouse-mqtt/gatehouse/internal/collector"
 )
 
+// spareMemory is what may be allocated between two collections, in bytes.
+const spareMemory = 48 << 20
+
 func main() {
+	collector.Spare(spareMemory)
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -26,8 +33,10 @@ type command struct {
 	Client       clientCmd       `cmd:"" help:"Look at, watch and disconnect the clients of a running broker."`
 	Session      sessionCmd      `cmd:"" help:"Look at and change the sessions of a running broker."`
 	Subscription subscriptionCmd `cmd:"" help:"Look at and change the subscriptions of a running broker."`
+	Message      messageCmd      `cmd:"" help:"Publish messages as the server, through a running broker's admin API."`
 	Listener     listenerCmd     `cmd:"" help:"Look at the listeners of a running broker."`
 	Ban          banCmd          `cmd:"" help:"Say who may not connect to a running broker."`
+	Quota        quotaCmd        `cmd:"" help:"Look at what clients of a running broker have used of their quotas."`
 	Shared       sharedCmd       `cmd:"" help:"Look at and change the data that plugins and scripts of a running broker share."`
 	Retained     retainedCmd     `cmd:"" help:"Do something with the retained messages of a running broker."`
 	Store        storeCmd        `cmd:"" help:"Do something with the store of sessions of a broker that does not run."`

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/internal/brokertest"
 )
 
@@ -48,6 +49,11 @@ func TestMetrics(t *testing.T) {
 	p := s.start()
 	b := brokertest.At(t, p.addr)
 	b.Connect("c").Publish(mqtt.Message{Topic: "t", Payload: []byte("12345"), QoS: 1, Retain: true}, mqtt.NoMatchingSubscribers)
+	kept := b.Connect("kept", brokertest.Resume)
+	kept.Subscribe(1, "x") // its acknowledgement waits for the disk
+	if _, ack := b.TryConnect("old", func(p *packet.Connect) { p.Username, p.HasUsername = "nobody", true }); ack.Code == 0 {
+		t.Error("a stranger is let in")
+	}
 	admin, err := (&adminFlags{RunDir: p.path("run")}).httpClient()
 	if err != nil {
 		t.Fatal(err)
@@ -61,18 +67,27 @@ func TestMetrics(t *testing.T) {
 			t.Fatalf("%s: %d %s", name, status, text)
 		}
 		for _, line := range []string{
-			"gatehouse_clients 1",
+			"gatehouse_clients 2",
+			"gatehouse_sessions_kept 1",
+			"gatehouse_store_failing 0",
+			"gatehouse_authentications_running 0",
+			`gatehouse_connections_refused_total{cause="not_admitted"} 1`,
 			`gatehouse_messages_total{direction="received",qos="1",version="5"} 1`,
 			`gatehouse_payload_bytes_total{direction="received",qos="1",version="5"} 5`,
 			"gatehouse_retained_messages 1",
 			`gatehouse_retained_store_messages{plugin="retainjson"} 1`,
 			`gatehouse_plugin_serving{plugin="authfile"} 1`,
-			`gatehouse_plugin_call_duration_seconds_count{hook="connect",outcome="pass",plugin="authfile"} 1`,
+			`gatehouse_plugin_call_duration_seconds_count{hook="connect",outcome="pass",plugin="authfile"} 2`,
 			`gatehouse_plugin_call_duration_seconds_count{hook="retain",outcome="pass",plugin="retainjson"} 1`,
-			`gatehouse_ext_authfile_decisions_total{outcome="allowed",plugin="authfile"} 1`,
+			`gatehouse_ext_authfile_decisions_total{outcome="allowed",plugin="authfile"} 2`,
 		} {
 			if !strings.Contains(text, "\n"+line+"\n") {
 				t.Errorf("%s: not there: %s", name, line)
+			}
+		}
+		for _, some := range []string{"gatehouse_store_bytes", "gatehouse_store_batches_total", "gatehouse_store_changes_total", "gatehouse_store_sync_duration_seconds_count"} {
+			if !regexp.MustCompile("(?m)^" + some + " [1-9]").MatchString(text) {
+				t.Errorf("%s: nothing in %s", name, some)
 			}
 		}
 	}
@@ -155,4 +170,15 @@ func TestDebugProfile(t *testing.T) {
 		t.Errorf("%d bytes that are no profile", len(b))
 	}
 	s.refusesTo("debug", "profile", "heap", s.path("g.pprof"))
+}
+
+// A queue that can't be read is told by readiness, which does not end by it.
+func TestQueuesCheck(t *testing.T) {
+	r := readiness{Ready: true, Checks: []check{{Name: "broker", Ready: true}, queuesCheck(2)}}
+	if got := r.String(); got != "ready: queues: 2 cannot be read, see the log" {
+		t.Error(got)
+	}
+	if got := (readiness{Ready: true, Checks: []check{{Name: "broker", Ready: true}}}).String(); got != "ready" {
+		t.Error(got)
+	}
 }

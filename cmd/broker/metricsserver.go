@@ -29,19 +29,21 @@ func (c *metricsConfig) check() error {
 	return nil
 }
 
-// metricsServer answers whoever watches the broker.
+// metricsServer answers whoever watches the broker. The zero value answers
+// nobody.
 type metricsServer struct {
-	http *http.Server // nil: there is none
+	ln   net.Listener
+	http *http.Server // nil before serve
 	done chan error
 }
 
 // openMetrics opens the listener for whoever watches the broker, if there is to
-// be one. It is open before the plugins are, so that a slow start is seen.
-func (s *server) openMetrics(ctx context.Context) (*metricsServer, error) {
-	if s.cfg.Metrics.URL == "" {
+// be one. Either serve or close has to follow.
+func openMetrics(ctx context.Context, c *metricsConfig) (*metricsServer, error) {
+	if c.URL == "" {
 		return new(metricsServer), nil
 	}
-	u, err := url.Parse(s.cfg.Metrics.URL)
+	u, err := url.Parse(c.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -49,23 +51,32 @@ func (s *server) openMetrics(ctx context.Context) (*metricsServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	s.log.Info("metrics and health are served", "url", "http://"+ln.Addr().String())
+	return &metricsServer{ln: ln, done: make(chan error, 1)}, nil
+}
+
+// serveMetrics answers on the listener, from before the plugins are started, so
+// that a slow start is seen.
+func (s *server) serveMetrics(m *metricsServer) {
+	s.watched = m
+	if m.ln == nil {
+		return
+	}
+	s.log.Info("metrics and health are served", "url", "http://"+m.ln.Addr().String())
 	mux := http.NewServeMux()
 	s.handleWatching(mux)
-	m := &metricsServer{
-		http: &http.Server{
-			Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-			IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
-		},
-		done: make(chan error, 1),
+	m.http = &http.Server{
+		Handler: mux, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	go func() { m.done <- m.http.Serve(ln) }()
-	return m, nil
+	go func() { m.done <- m.http.Serve(m.ln) }()
 }
 
 func (m *metricsServer) close() error {
-	if m.http == nil {
+	switch {
+	case m.ln == nil:
 		return nil
+	case m.http == nil:
+		return m.ln.Close()
 	}
 	err := m.http.Close() // what a scraper misses is no loss
 	if serr := <-m.done; !errors.Is(serr, http.ErrServerClosed) {
@@ -77,15 +88,20 @@ func (m *metricsServer) close() error {
 // watchable lets metrics be scraped, and readiness be judged: what they look at
 // is there.
 func (s *server) watchable() {
-	h := metrics.Handler(metrics.Sources{
+	from := metrics.Sources{
 		Version: brokerVersion(), Broker: s.broker, Plugins: s.host, Retained: s.retained, Store: s.storePlugin,
-		Certificates: s.addresses.certificates, Logger: s.log,
-	})
+		Shadows: s.shadows.counts, Certificates: s.addresses.certificates, Logger: s.log,
+	}
+	if s.sessions != nil {
+		from.Sessions = s.sessions
+	}
+	h := metrics.Handler(from)
 	s.scraped.Store(&h)
 	s.life.step(isAssembled)
 }
 
-// storePlugin names the plugin that keeps the retained messages, "" if none does.
+// storePlugin names what keeps the retained messages, a plugin or onDisk; "" if
+// nothing does.
 func (s *server) storePlugin() string {
 	s.kept.mu.Lock()
 	defer s.kept.mu.Unlock()
@@ -120,6 +136,17 @@ func (s *server) adminHandler(api http.Handler) http.Handler {
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	return mux
+}
+
+// counts are what came of comparing, by plugin.
+func (s *shadows) counts() []metrics.Shadow {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []metrics.Shadow
+	for name, x := range s.running {
+		out = append(out, metrics.Shadow{Plugin: name, Counts: x.compared.Read()})
+	}
+	return out
 }
 
 // certificates are those that are served, by listener.

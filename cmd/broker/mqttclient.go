@@ -21,15 +21,30 @@ func webClient(secure *tls.Config) *http.Client {
 
 // mqttClient is a connected client, of whichever version.
 type mqttClient interface {
-	// publish returns when the broker has acknowledged the message, with QoS 0
-	// when it is written. The error may be an mqttRefusal.
-	publish(ctx context.Context, m *mqtt.Message) error
-	// subscribe returns when the broker has answered. The error may be an
-	// mqttRefusal.
-	subscribe(ctx context.Context, subs []mqtt.Subscription, user []mqtt.UserProperty) error
+	publisher
+	subscriber
 	// lost tells why the connection ended that nobody wanted to end.
 	lost() <-chan error
 	disconnect()
+}
+
+// publisher publishes, by one goroutine at a time.
+type publisher interface {
+	// begin returns when the message is on its way, so that what is begun later
+	// comes later. The channel then has one answer: nil when the broker has
+	// acknowledged the message, with QoS 0 when it is written; the error may be an
+	// mqttRefusal.
+	begin(ctx context.Context, m *mqtt.Message) <-chan error
+	// window is how many messages the broker takes without having acknowledged
+	// them.
+	window() int
+}
+
+// subscriber subscribes and unsubscribes. Both return when the broker has answered;
+// the error may be an mqttRefusal.
+type subscriber interface {
+	subscribe(ctx context.Context, subs []mqtt.Subscription, user []mqtt.UserProperty) error
+	unsubscribe(ctx context.Context, filters []string) error
 }
 
 // received is a message as it came.
@@ -39,6 +54,9 @@ type received struct {
 	id            uint16
 	subscriptions []int
 }
+
+// five reports whether MQTT 5 is to be spoken.
+func (f *mqttFlags) five() bool { return strings.Contains(f.MQTT, "5") }
 
 // connect makes a client. got is called for messages, one after the other.
 func (f *mqttFlags) connect(ctx context.Context, got func(*received)) (mqttClient, error) {
@@ -55,8 +73,11 @@ func (f *mqttFlags) connect(ctx context.Context, got func(*received)) (mqttClien
 		}
 		f.ID = "broker-" + strings.ToLower(rand.Text()[:12])
 	}
-	if f.Will.QoS > byte(mqtt.ExactlyOnce) {
-		return nil, errors.New("QoS is 0, 1 or 2")
+	if err := f.Will.check(f.five()); err != nil {
+		return nil, err
+	}
+	if !f.five() && (f.ReceiveMax > 0 || f.MaxPacket > 0 || f.SessionExpiry > 0 || len(f.ConnectUser) > 0) {
+		return nil, errOnly5
 	}
 	if _, err := f.ConnectUser.properties(); err != nil {
 		return nil, err
@@ -70,7 +91,7 @@ func (f *mqttFlags) connect(ctx context.Context, got func(*received)) (mqttClien
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if strings.Contains(f.MQTT, "5") {
+	if f.five() {
 		return f.connect5(ctx, conn, got)
 	}
 	return f.connect311(conn, got)

@@ -17,6 +17,8 @@ import (
 type v311Client struct {
 	c    paho.Client
 	ends chan error
+	// handling holds a token while a message is handled, until it is acknowledged.
+	handling chan struct{}
 }
 
 // codes311 are the reason codes of MQTT 5 that say what CONNACK's codes say.
@@ -25,16 +27,19 @@ var codes311 = map[byte]mqtt.ReasonCode{
 }
 
 func (f *mqttFlags) connect311(conn net.Conn, got func(*received)) (mqttClient, error) {
-	out := &v311Client{ends: make(chan error, 1)}
+	out := &v311Client{ends: make(chan error, 1), handling: make(chan struct{}, 1)}
 	o := paho.NewClientOptions().AddBroker("tcp://broker").SetClientID(f.ID).SetProtocolVersion(4).
 		SetCleanSession(!f.KeepSession).SetKeepAlive(time.Duration(f.KeepAlive) * time.Second).
-		SetAutoReconnect(false).SetConnectRetry(false).SetOrderMatters(true).SetConnectTimeout(dialTimeout).
+		SetAutoReconnect(false).SetAutoAckDisabled(true).SetConnectRetry(false).SetOrderMatters(true).SetConnectTimeout(dialTimeout).
 		SetCustomOpenConnectionFn(func(*url.URL, paho.ClientOptions) (net.Conn, error) { return conn, nil }).
 		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) {
+			out.handling <- struct{}{}
 			got(&received{
 				Message: &mqtt.Message{Topic: m.Topic(), Payload: m.Payload(), QoS: mqtt.QoS(m.Qos()), Retain: m.Retained()},
 				dup:     m.Duplicate(), id: m.MessageID(),
 			})
+			m.Ack()
+			<-out.handling
 		}).
 		SetConnectionLostHandler(func(_ paho.Client, err error) {
 			select {
@@ -75,8 +80,18 @@ func (c *v311Client) wait(ctx context.Context, token paho.Token) error {
 	}
 }
 
-func (c *v311Client) publish(ctx context.Context, m *mqtt.Message) error {
-	return c.wait(ctx, c.c.Publish(m.Topic, byte(m.QoS), m.Retain, m.Payload))
+// window is what brokers take of MQTT 3.1.1, which has no word for it.
+func (c *v311Client) window() int { return 100 }
+
+func (c *v311Client) begin(ctx context.Context, m *mqtt.Message) <-chan error {
+	answer := make(chan error, 1)
+	token := c.c.Publish(m.Topic, byte(m.QoS), m.Retain, m.Payload)
+	go func() { answer <- c.wait(ctx, token) }()
+	return answer
+}
+
+func (c *v311Client) unsubscribe(ctx context.Context, filters []string) error {
+	return c.wait(ctx, c.c.Unsubscribe(filters...))
 }
 
 func (c *v311Client) subscribe(ctx context.Context, subs []mqtt.Subscription, _ []mqtt.UserProperty) error {
@@ -98,6 +113,16 @@ func (c *v311Client) subscribe(ctx context.Context, subs []mqtt.Subscription, _ 
 
 func (c *v311Client) lost() <-chan error { return c.ends }
 
-func (c *v311Client) disconnect() { c.c.Disconnect(250) }
+// disconnect says goodbye behind the acknowledgement of the message that ended it
+// all, or else that comes again; but it does not wait for whoever reads the output.
+func (c *v311Client) disconnect() {
+	const patience = 250 * time.Millisecond
+	select {
+	case c.handling <- struct{}{}:
+		<-c.handling
+	case <-time.After(patience):
+	}
+	c.c.Disconnect(uint(patience.Milliseconds()))
+}
 
 var errOnly5 = errors.New("MQTT 3.1.1 has no properties: leave --mqtt-version at 5")

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 
-	"github.com/eclipse/paho.golang/packets"
 	"github.com/eclipse/paho.golang/paho"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -15,11 +16,16 @@ import (
 // v5Client speaks MQTT 5.
 type v5Client struct {
 	c    *paho.Client
+	conn *packetConn
 	ends chan error
+
+	// What the broker takes: messages without acknowledgement, bytes of a packet.
+	receiveMaximum int
+	packetSize     int64
 }
 
 func (f *mqttFlags) connect5(ctx context.Context, conn net.Conn, got func(*received)) (mqttClient, error) {
-	out := &v5Client{ends: make(chan error, 1)}
+	out := &v5Client{ends: make(chan error, 1), conn: newPacketConn(conn, f.Will.properties()), receiveMaximum: math.MaxUint16, packetSize: math.MaxInt64}
 	ended := func(err error) {
 		select {
 		case out.ends <- err:
@@ -27,7 +33,7 @@ func (f *mqttFlags) connect5(ctx context.Context, conn net.Conn, got func(*recei
 		}
 	}
 	out.c = paho.NewClient(paho.ClientConfig{
-		ClientID: f.ID, Conn: packets.NewThreadSafeConn(conn), PacketTimeout: dialTimeout,
+		ClientID: f.ID, Conn: out.conn, PacketTimeout: dialTimeout,
 		OnPublishReceived: []func(paho.PublishReceived) (bool, error){func(p paho.PublishReceived) (bool, error) {
 			got(received5(p.Packet))
 			return true, nil
@@ -53,6 +59,12 @@ func (f *mqttFlags) connect5(ctx context.Context, conn net.Conn, got func(*recei
 		_ = conn.Close()
 		return nil, &statusError{exitNoBroker, fmt.Errorf("%s: %w", f.URL, err)}
 	}
+	if p := ack.Properties; p != nil && p.ReceiveMaximum != nil {
+		out.receiveMaximum = int(*p.ReceiveMaximum)
+	}
+	if p := ack.Properties; p != nil && p.MaximumPacketSize != nil {
+		out.packetSize = int64(*p.MaximumPacketSize)
+	}
 	return out, nil
 }
 
@@ -74,7 +86,7 @@ func (f *mqttFlags) packet5() *paho.Connect {
 	}
 	if w := &f.Will; w.Topic != "" {
 		p.WillMessage = &paho.WillMessage{Topic: w.Topic, Payload: []byte(w.Payload), QoS: w.QoS, Retain: w.Retain}
-		p.WillProperties = new(paho.WillProperties)
+		p.WillProperties = new(paho.WillProperties) // see packetConn for the others
 		if w.Delay > 0 {
 			p.WillProperties.WillDelayInterval = &w.Delay
 		}
@@ -90,7 +102,25 @@ func user5(list []mqtt.UserProperty) paho.UserProperties {
 	return out
 }
 
-func (c *v5Client) publish(ctx context.Context, m *mqtt.Message) error {
+func (c *v5Client) window() int { return c.receiveMaximum }
+
+func (c *v5Client) begin(ctx context.Context, m *mqtt.Message) <-chan error {
+	done, answer := make(chan error, 1), make(chan error, 1)
+	go func() { done <- c.publish(ctx, publish5(m)) }()
+	select {
+	case <-c.conn.published:
+		return done
+	case err := <-done:
+		select {
+		case <-c.conn.published: // for the next message nothing is written yet
+		default:
+		}
+		answer <- err
+	}
+	return answer
+}
+
+func publish5(m *mqtt.Message) *paho.Publish {
 	p := &paho.Publish{Topic: m.Topic, Payload: m.Payload, QoS: byte(m.QoS), Retain: m.Retain, Properties: new(paho.PublishProperties)}
 	if q := m.Properties; q != nil {
 		p.Properties = &paho.PublishProperties{
@@ -105,6 +135,16 @@ func (c *v5Client) publish(ctx context.Context, m *mqtt.Message) error {
 				format = 1
 			}
 			p.Properties.PayloadFormat = &format
+		}
+	}
+	return p
+}
+
+// publish returns when the broker has acknowledged the message.
+func (c *v5Client) publish(ctx context.Context, p *paho.Publish) error {
+	if c.packetSize < math.MaxInt64 {
+		if n, err := p.Packet().WriteTo(io.Discard); err == nil && n > c.packetSize {
+			return mqttRefusal("the message is not sent", byte(mqtt.PacketTooLarge), fmt.Sprintf("the broker takes packets of %d bytes", c.packetSize))
 		}
 	}
 	res, err := c.c.Publish(ctx, p)
@@ -152,6 +192,22 @@ func (c *v5Client) subscribe(ctx context.Context, subs []mqtt.Subscription, user
 					reason = ack.Properties.ReasonString
 				}
 				return mqttRefusal("the broker refused "+printable(subs[i].Filter), code, reason)
+			}
+		}
+	}
+	return c.cause(err)
+}
+
+func (c *v5Client) unsubscribe(ctx context.Context, filters []string) error {
+	ack, err := c.c.Unsubscribe(ctx, &paho.Unsubscribe{Topics: filters})
+	if ack != nil {
+		for i, code := range ack.Reasons {
+			if code >= 0x80 && i < len(filters) {
+				reason := ""
+				if ack.Properties != nil {
+					reason = ack.Properties.ReasonString
+				}
+				return mqttRefusal("the broker refused to unsubscribe "+printable(filters[i]), code, reason)
 			}
 		}
 	}

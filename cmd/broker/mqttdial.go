@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 )
 
 // mqttFlags say which broker a client of ours connects to, and as whom.
@@ -40,7 +42,53 @@ type willFlags struct {
 	Payload string `help:"Payload of the will." placeholder:"TEXT"`
 	QoS     byte   `name:"qos" help:"QoS of the will." placeholder:"N"`
 	Retain  bool   `help:"Retain the will."`
-	Delay   uint32 `help:"MQTT 5: how long the broker waits with the will, in seconds." placeholder:"N"`
+
+	Delay         uint32  `help:"MQTT 5: how long the broker waits with the will, in seconds." placeholder:"N"`
+	Expiry        *uint32 `help:"MQTT 5: Message Expiry Interval of the will, in seconds." placeholder:"N"`
+	ContentType   string  `help:"MQTT 5: Content Type of the will." placeholder:"TEXT"`
+	UTF8          bool    `name:"utf8" help:"MQTT 5: say that the will's payload is UTF-8."`
+	ResponseTopic string  `help:"MQTT 5: Response Topic of the will." placeholder:"TOPIC"`
+	Correlation   string  `name:"correlation-data" help:"MQTT 5: Correlation Data of the will." placeholder:"TEXT"`
+	Property      pairs   `sep:"none" help:"MQTT 5: user property of the will. Repeatable." placeholder:"NAME=VALUE"`
+}
+
+// only5 reports whether something is set that MQTT 3.1.1 has not.
+func (w *willFlags) only5() bool {
+	return w.Delay > 0 || w.Expiry != nil || w.UTF8 || w.ContentType+w.ResponseTopic+w.Correlation != "" || len(w.Property) > 0
+}
+
+// properties are those of the will; nil if there is none.
+func (w *willFlags) properties() *mqtt.Properties {
+	if w.Topic == "" {
+		return nil
+	}
+	user, _ := w.Property.properties() // checked before
+	p := &mqtt.Properties{
+		ContentType: w.ContentType, ResponseTopic: w.ResponseTopic, HasPayloadFormat: w.UTF8, PayloadIsUTF8: w.UTF8, User: user,
+	}
+	if w.Correlation != "" {
+		p.CorrelationData = []byte(w.Correlation)
+	}
+	if w.Expiry != nil {
+		p.Expiry, p.HasExpiry = *w.Expiry, true
+	}
+	return p
+}
+
+// check says what is wrong with the will of a client of a version.
+func (w *willFlags) check(five bool) error {
+	_, err := w.Property.properties()
+	switch {
+	case err != nil:
+		return err
+	case w.QoS > byte(mqtt.ExactlyOnce):
+		return errors.New("QoS is 0, 1 or 2")
+	case w.Topic == "" && (w.only5() || w.Payload != "" || w.QoS > 0 || w.Retain):
+		return errors.New("a will needs a --will-topic")
+	case w.only5() && !five:
+		return errOnly5
+	}
+	return nil
 }
 
 // dialTimeout bounds connecting, and every answer that is waited for.

@@ -22,9 +22,11 @@ func (s *server) brokerOptions(c *config) broker.Options {
 		CheckPayloadFormat:  c.MQTT.CheckPayloadFormat,
 		ResponseInformation: c.MQTT.ResponseInformation,
 		Bans:                s.bans,
+		Quotas:              s.quotas,
 	}
 	if s.sessions != nil {
-		o.Sessions, o.Durability = s.sessions, durabilities[s.cfg.Sessions.Durability]
+		c.Sessions.limit(&o.Limits)
+		o.Sessions, o.Durability = s.sessions, durabilities[c.Sessions.Durability]
 	}
 	if every := c.SysInterval; every != nil {
 		o.SysInterval = time.Duration(*every)
@@ -74,6 +76,7 @@ func (l *limitsConfig) limits() broker.Limits {
 		FiltersPerPacket:       l.FiltersPerPacket,
 		KeepAlive:              seconds16(l.KeepAlive),
 		MinKeepAlive:           seconds16(l.MinKeepAlive),
+		IdleTimeout:            time.Duration(l.IdleTimeout),
 		SessionExpiry:          uint32(time.Duration(l.SessionExpiry) / time.Second), //nolint:gosec // checked when loaded
 		ReceiveMaximum:         l.ReceiveMaximum,
 		TopicAliases:           l.TopicAliases,

@@ -22,7 +22,7 @@ type pluginDevCmd struct {
 	Dir       string `arg:"" optional:"" help:"Folder with the sources of the plugin." default:"."`
 	PluginDir string `help:"Folder of plugins to install it into (default: that of the running broker)." placeholder:"DIR"`
 	Once      bool   `help:"Do it once and end: with status 1 if the plugin is not installed, or the broker refuses it."`
-	RunDir    string `help:"Run folder of the broker." placeholder:"DIR"`
+	RunDir    string `help:"Run folder of the broker (default: $$GATEHOUSE_RUN_DIR; else your own, or /run/gatehouse if none of your own runs)." placeholder:"DIR"`
 	Admin     string `help:"Address of the broker's admin API." placeholder:"URL"`
 }
 
@@ -59,6 +59,7 @@ type dev struct {
 	client adminv1connect.AdminServiceClient
 	dir    string // plugin directory
 	name   string // of the plugin, once it is known
+	told   int64  // when the last failed replacement was that the author knows of
 }
 
 func (d *dev) say(format string, args ...any) { fmt.Fprintf(d.t.out, format+"\n", args...) }
@@ -125,6 +126,7 @@ func (d *dev) round(ctx context.Context, saved chan struct{}) bool {
 	}
 	d.name = product.Manifest.Name
 	before, asked := d.look(ctx)
+	d.told = before.GetSwapFailureUnixNanos()
 	place, changed, err := product.Install(d.dir)
 	if err != nil {
 		d.say("%s: not installed: %v%s", d.name, err, d.goesOn(ctx))
@@ -143,6 +145,11 @@ func (d *dev) round(ctx context.Context, saved chan struct{}) bool {
 	good, outcome := d.outcome(ctx, before, saved)
 	if outcome != "" {
 		d.say("%s", outcome)
+	}
+	if !good {
+		if p, err := d.look(ctx); err == nil {
+			d.told = p.GetSwapFailureUnixNanos()
+		}
 	}
 	return good
 }
@@ -260,7 +267,7 @@ func (d *dev) trial(ctx context.Context) (rejected <-chan string, end func()) {
 	if d.name == "" {
 		return nil, func() {}
 	}
-	if p, err := d.look(ctx); err != nil || p.GetProvenAtUnixNanos() == 0 {
+	if p, err := d.look(ctx); err != nil || p.GetProvenAtUnixNanos() == 0 && !d.lost(p) {
 		return nil, func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -292,11 +299,17 @@ func (d *dev) rejection(ctx context.Context) string {
 		switch {
 		case err != nil:
 			return ""
-		case p.GetRejectedVersion() != "":
+		case d.lost(p):
+			d.told = p.GetSwapFailureUnixNanos()
 			return fmt.Sprintf("%s was on trial and is rejected: %s; %s (pid %d) is back",
 				p.GetRejectedVersion(), p.GetSwapFailure(), p.GetVersion(), p.GetPid())
 		case p.GetProvenAtUnixNanos() == 0:
 			return ""
 		}
 	}
+}
+
+// lost reports whether a version has lost its place and nobody was told.
+func (d *dev) lost(p *adminv1.Plugin) bool {
+	return p.GetRejectedVersion() != "" && p.GetSwapFailureUnixNanos() > d.told
 }

@@ -28,6 +28,7 @@ type pubCmd struct {
 	Retain      bool          `short:"r" help:"Have the broker keep the message for later subscribers."`
 	Repeat      int           `default:"1" help:"How often each message is sent; 0 without end." placeholder:"N"`
 	RepeatDelay time.Duration `help:"Time between the repetitions." placeholder:"TIME"`
+	InFlight    int           `short:"M" name:"max-inflight" help:"Messages of QoS 1 and 2 that wait for their acknowledgement at most; without it as many as the broker takes." placeholder:"N"`
 	Rate        float64       `help:"Messages a second at most." placeholder:"N"`
 	Quiet       bool          `help:"Say nothing of messages that are refused; the exit status tells still."`
 
@@ -70,36 +71,34 @@ func (cmd *pubCmd) Run(t *terminal) error {
 			return err
 		}
 	}
-	var refused error
+	return cmd.publishAll(ctx, t, c, m, answers)
+}
+
+// publishAll sends all that is to be sent, and waits for the acknowledgements. The
+// error is the last refusal, or what ended it before.
+func (cmd *pubCmd) publishAll(ctx context.Context, t *terminal, c mqttClient, m *mqtt.Message, answers <-chan *received) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := cmd.newOutbox(t, c, cancel)
 	pace := pace{every: cmd.every()}
 	for payload, err := range cmd.payloads(t) {
 		if err != nil {
-			return err
+			return errors.Join(err, out.close())
 		}
 		for i := 0; i < cmd.Repeat || cmd.Repeat == 0; i++ {
-			if i > 0 && !pause(ctx, cmd.RepeatDelay) || !pace.wait(ctx) {
-				return refused
+			if i > 0 && !pause(ctx, cmd.RepeatDelay) || !pace.wait(ctx) || !out.reserve(ctx) {
+				return out.close()
 			}
 			one := m.Clone()
 			one.Payload = payload
-			var status *statusError
-			switch err := cmd.send(ctx, t, c, one, answers); {
-			case err == nil:
-			case ctx.Err() != nil:
-				return refused
-			case errors.As(err, &status) && status.status >= 0x80:
-				if refused = err; !cmd.Quiet && (cmd.Lines || cmd.Repeat != 1) {
-					fmt.Fprintf(t.err, "broker: %v\n", err)
-				}
-				if gone(c) {
-					return err
-				}
-			default:
-				return err
+			sent := c.begin(ctx, one)
+			if cmd.Request {
+				sent = cmd.answered(ctx, t, c, sent, answers)
 			}
+			out.add(sent)
 		}
 	}
-	return refused
+	return out.close()
 }
 
 // gone reports whether the connection is lost.
@@ -112,10 +111,13 @@ func gone(c mqttClient) bool {
 	}
 }
 
-// send publishes one message, and waits for its answer if one is wanted.
-func (cmd *pubCmd) send(ctx context.Context, t *terminal, c mqttClient, m *mqtt.Message, answers <-chan *received) error {
-	if err := c.publish(ctx, m); err != nil || !cmd.Request {
-		return err
+// answered waits until a request is acknowledged and answered, and prints the
+// answer.
+func (cmd *pubCmd) answered(ctx context.Context, t *terminal, c mqttClient, sent <-chan error, answers <-chan *received) <-chan error {
+	result := make(chan error, 1)
+	if err := <-sent; err != nil {
+		result <- err
+		return result
 	}
 	ctx, cancel := waitBounded(ctx, cmd.Timeout)
 	defer cancel()
@@ -126,12 +128,13 @@ func (cmd *pubCmd) send(ctx context.Context, t *terminal, c mqttClient, m *mqtt.
 				continue // the answer to somebody else
 			}
 			_, err := fmt.Fprintf(t.out, "%s\n", r.Payload)
-			return err
+			result <- err
 		case err := <-c.lost():
-			return err
+			result <- err
 		case <-ctx.Done():
-			return &statusError{timeoutStatus, errors.New("nobody answered in time")}
+			result <- &statusError{timeoutStatus, errors.New("nobody answered in time")}
 		}
+		return result
 	}
 }
 
@@ -142,6 +145,9 @@ func (cmd *pubCmd) message() (*mqtt.Message, error) {
 	}
 	if cmd.QoS > byte(mqtt.ExactlyOnce) {
 		return nil, errors.New("QoS is 0, 1 or 2")
+	}
+	if cmd.InFlight < 0 {
+		return nil, errors.New("at least one message has to be in flight")
 	}
 	if cmd.Rate < 0 {
 		return nil, errors.New("a rate is greater than zero")
@@ -157,7 +163,7 @@ func (cmd *pubCmd) message() (*mqtt.Message, error) {
 		m.Properties.CorrelationData = nil
 	}
 	with5 := cmd.Expiry != nil || cmd.UTF8 || cmd.ContentType+cmd.ResponseTopic+cmd.Correlation != "" || len(user) > 0 || cmd.Request
-	if with5 && cmd.MQTT != "5" && cmd.MQTT != "mqttv5" {
+	if with5 && !cmd.five() {
 		return nil, errOnly5
 	}
 	return m, nil

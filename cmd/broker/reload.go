@@ -54,27 +54,36 @@ func (s *server) reloadAsked(ctx context.Context) *adminv1.ReloadConfigResponse 
 
 // reload puts in force what can be while clients are connected: the log, the
 // limits, what the protocol leaves to the server, the listeners and their
-// certificates, the plugins, and which of them keeps the retained messages. A
-// configuration that can't be read, or whose listeners
-// can't be opened, changes nothing at all; a plugin that does not take its part
+// certificates, what surrounds the broker, the plugins, and which of them keeps
+// the retained messages. A configuration that can't be read, or whose listeners
+// or files can't be opened, changes nothing at all; a plugin that does not take its part
 // of it goes on with the old one.
 func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
+	now := *s.inForce.Load().config
 	cfg, err := s.load()
 	var planned *change
+	var around *services
 	if err == nil {
 		planned, err = s.addresses.plan(ctx, cfg.Listeners)
+	}
+	if err == nil {
+		if around, err = s.planServices(ctx, cfg, &now); err != nil {
+			planned.discard()
+		}
 	}
 	if err != nil {
 		s.log.Error("configuration not reloaded: the old one stays in force", "error", err)
 		return &adminv1.ReloadConfigResponse{Error: err.Error(), Rejected: true}
 	}
 	before := *s.cfg
-	now := *s.inForce.Load().config
-	s.level.configure(cfg.Log.Level)
-	if aerr := s.audit.reopen(); aerr != nil {
-		s.log.Error("the file of the audit log is not opened anew; the old one is used", "error", aerr)
+	before.Admin = cfg.Admin
+	if around.admin == nil {
+		before.Admin = now.Admin // what was asked for takes a start
 	}
+	s.level.configure(cfg.Log.Level)
+	ended, aerr := around.follow(ctx, s, cfg, &now)
 	s.follow(cfg, &now)
+	ended()
 	plugins, err := cfg.pluginConfigs()
 	if err == nil {
 		now.Plugins = cfg.Plugins
@@ -89,6 +98,7 @@ func (s *server) reload(ctx context.Context) *adminv1.ReloadConfigResponse {
 			return err
 		})
 	}
+	err = errors.Join(err, aerr)
 	s.shadows.configure(cfg.Plugins)
 	if lerr := s.changeListeners(ctx, cfg, planned); lerr != nil {
 		err = errors.Join(err, lerr)
@@ -116,6 +126,9 @@ func (s *server) follow(cfg, now *config) {
 	s.broker.Reconfigure(s.brokerOptions(cfg))
 	s.router.SetStrategy(strategies[cfg.MQTT.SharedStrategy])
 	now.Log.Level, now.Log.Format = cfg.Log.Level, cfg.Log.Format
+	store, strict := now.Sessions.Store, now.Sessions.Strict // of the store that is open
+	now.Sessions = cfg.Sessions
+	now.Sessions.Store, now.Sessions.Strict = store, strict
 	now.Limits, now.MQTT, now.SysInterval = cfg.Limits, cfg.MQTT, cfg.SysInterval
 	now.Retained.WriteBehind = cfg.Retained.WriteBehind
 }
@@ -142,11 +155,14 @@ func (c *config) needsRestart(o *config) []string {
 		key := a.Type().Field(i).Tag.Get("yaml")
 		x, y := a.Field(i).Interface(), b.Field(i).Interface()
 		switch key {
-		case "plugins", "listeners", "allow_anonymous", "limits", "mqtt", "sys_interval":
+		case "plugins", "listeners", "allow_anonymous", "limits", "mqtt", "sys_interval", "log", "metrics", "traces":
 			continue
-		case "log":
-			if c.Log.Audit != o.Log.Audit {
-				keys = append(keys, "log.audit")
+		case "sessions":
+			if c.Sessions.Store != o.Sessions.Store {
+				keys = append(keys, "sessions.store")
+			}
+			if c.Sessions.Strict != o.Sessions.Strict {
+				keys = append(keys, "sessions.strict")
 			}
 			continue
 		case "retained":

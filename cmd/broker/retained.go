@@ -13,8 +13,11 @@ import (
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
 )
 
-// inMemory is what retained.store says for no store.
-const inMemory = "memory"
+// What retained.store says if no plugin keeps the retained messages.
+const (
+	inMemory = "memory" // nobody does
+	onDisk   = "disk"   // the store of sessions does
+)
 
 // retainedStore knows which plugin keeps the retained messages.
 type retainedStore struct {
@@ -22,7 +25,7 @@ type retainedStore struct {
 	record storeRecord // the last move; zero if there was none
 
 	mu         sync.Mutex // guards the fields below
-	name       string     // the plugin, inMemory if there is none; "" until the host has chosen
+	name       string     // the plugin, onDisk or inMemory; "" until the host has chosen
 	configured string     // what the configuration says, as it was read last
 }
 
@@ -60,6 +63,10 @@ func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop
 	o := retain.Options{WriteBehind: s.cfg.Retained.WriteBehind, Logger: s.log}
 	switch want := s.kept.name; {
 	case want == inMemory:
+	case want == onDisk && s.sessions == nil:
+		return nil, fmt.Errorf("the retained messages are in the store of sessions, and sessions.store is memory: change one, or remove %s if they were moved there", s.kept.path)
+	case want == onDisk, want == "" && b.StoreName == "" && s.sessions != nil:
+		o.Store, s.kept.name = s.sessions.Retained(), onDisk
 	case want != "" && want != b.StoreName && want != s.cfg.Retained.Store:
 		return nil, fmt.Errorf("retained messages were moved to plugin %s, and there is none of that name that keeps them: configure it, or remove %s to start with what %s had before",
 			want, s.kept.path, s.kept.record.From)
@@ -68,17 +75,18 @@ func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop
 	default:
 		o.Store, s.kept.name = b.Store, cmp.Or(b.StoreName, inMemory)
 	}
-	if s.kept.name == inMemory {
+	if s.kept.name == inMemory || s.kept.name == onDisk {
 		s.host.ReleaseStore() // a store that comes later has to be moved to
 	}
+	s.tellUnused()
 	s.retained = retain.New(o)
 	if err := s.retained.Load(ctx); err != nil {
 		return nil, fmt.Errorf("retained messages cannot be loaded: %w", err)
 	}
 	if o.Store != nil {
-		s.log.Info("retained messages loaded", "plugin", b.StoreName, "messages", s.retained.Len())
+		s.log.Info("retained messages loaded", "store", s.kept.name, "messages", s.retained.Len())
 	}
-	if r := s.kept.record; o.Store != nil && b.StoreName == r.Store && s.retained.Revision() < r.Revision {
+	if r := s.kept.record; o.Store != nil && s.kept.name == r.Store && s.retained.Revision() < r.Revision {
 		s.log.Error("the store of retained messages is older than it was when they were moved there: messages are lost, or its data is that of another broker",
 			slog.String("plugin", r.Store), slog.Uint64("revision", s.retained.Revision()), slog.Uint64("moved_at", r.Revision))
 	}
@@ -91,6 +99,18 @@ func (s *server) startRetained(ctx context.Context, b pluginhost.Bindings) (stop
 	}, nil
 }
 
+// tellUnused warns of retained messages in the store of sessions that are not the
+// ones in use: a plugin has come since, and they were not moved there.
+func (s *server) tellUnused() {
+	if s.sessions == nil || s.kept.name == onDisk || s.kept.record.From == onDisk {
+		return
+	}
+	if n := s.sessions.Retained().Stored(); n > 0 {
+		s.log.Warn("the store of sessions has retained messages that are not used: start with retained.store: disk and move them, or leave them",
+			slog.Int("messages", n), slog.String("used", s.kept.name))
+	}
+}
+
 // Migrate implements admin.Retained.
 func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell func(*adminv1.MigrateResponse)) (*adminv1.MigrateResponse, error) {
 	from, to := req.GetFrom(), req.GetTo()
@@ -100,12 +120,9 @@ func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell 
 	if from == to {
 		return nil, fmt.Errorf("the retained messages are in %s already", to)
 	}
-	var target retain.Store // nil: no store
-	var err error
-	if to != inMemory {
-		if target, err = s.host.Store(to); err != nil {
-			return nil, err
-		}
+	target, err := s.storeCalled(to)
+	if err != nil {
+		return nil, err
 	}
 	s.log.Info("retained messages are being moved", slog.String("from", from), slog.String("to", to))
 	last := new(adminv1.MigrateResponse)
@@ -132,11 +149,26 @@ func (s *server) Migrate(ctx context.Context, req *adminv1.MigrateRequest, tell 
 	if s.kept.says() != to {
 		last.Configure = "retained: {store: " + to + "}"
 	}
-	if to == inMemory {
+	if to == inMemory || to == onDisk {
 		s.host.ReleaseStore()
 		return last, nil
 	}
 	return last, s.host.ChooseStore(to)
+}
+
+// storeCalled finds a store by the name that the configuration has for it; nil for
+// none.
+func (s *server) storeCalled(name string) (retain.Store, error) {
+	switch {
+	case name == inMemory:
+		return nil, nil
+	case name == onDisk && s.sessions == nil:
+		return nil, errors.New("the store of sessions does not run: sessions.store is memory")
+	case name == onDisk:
+		return s.sessions.Retained(), nil
+	default:
+		return s.host.Store(name)
+	}
 }
 
 // followStore moves the retained messages to the store that a configuration

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -24,9 +23,8 @@ const (
 )
 
 type retainedListCmd struct {
-	adminFlags
+	listFlags
 	Filter   string `arg:"" optional:"" help:"Topic filter; every topic without it."`
-	Limit    int    `default:"1000" help:"How many to list; 0 for all."`
 	Payloads bool   `help:"With --json: whole payloads, and not only their sizes."`
 }
 
@@ -42,46 +40,21 @@ func (cmd *retainedListCmd) Run(t *terminal) error {
 			req.PayloadBytes = 1 << 30
 		}
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	if !cmd.JSON {
-		fmt.Fprintln(w, "TOPIC\tQOS\tAGE\tPUBLISHER\tSIZE\tPAYLOAD")
-	}
-	left, more, err := cmd.Limit, true, error(nil)
-	for more && (left > 0 || cmd.Limit == 0) {
-		req.Limit = 1000
-		if cmd.Limit > 0 {
-			req.Limit = uint32(min(left, 1000)) //nolint:gosec // more than 0
-		}
-		var page *adminv1.ListRetainedResponse
-		if page, err = listRetained(client, req); err != nil {
-			break
-		}
-		for _, m := range page.GetMessages() {
-			if cmd.JSON {
-				err = errors.Join(err, writeJSONLine(t.out, m))
-				continue
+	return printList(&cmd.listFlags, t, "TOPIC\tQOS\tAGE\tPUBLISHER\tSIZE\tPAYLOAD",
+		func(cursor string, n uint32) ([]*adminv1.RetainedMessage, string, error) {
+			req.Cursor, req.Limit = cursor, n
+			page, err := callAdmin(client.ListRetained, connect.NewRequest(req))
+			if err != nil {
+				return nil, "", err
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%d\t%s\n", printable(m.GetTopic()), m.GetQos(), age(m.GetCreatedUnixNanos()),
-				orDash(printable(m.GetPublisher())), m.GetPayloadSize(), preview(m))
-		}
-		left -= len(page.GetMessages())
-		req.Cursor = page.GetNextCursor()
-		more = req.GetCursor() != ""
-	}
-	if err == nil && more && !cmd.JSON {
-		fmt.Fprintf(t.err, "there are more than %d: --limit 0 lists all\n", cmd.Limit)
-	}
-	return errors.Join(err, w.Flush())
-}
-
-func listRetained(client adminv1connect.RetainedServiceClient, req *adminv1.ListRetainedRequest) (*adminv1.ListRetainedResponse, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), adminTimeout)
-	defer cancel()
-	res, err := client.ListRetained(ctx, connect.NewRequest(req))
-	if err != nil {
-		return nil, explain(err)
-	}
-	return res.Msg, nil
+			return page.Msg.GetMessages(), page.Msg.GetNextCursor(), nil
+		},
+		func(m *adminv1.RetainedMessage) []string {
+			return []string{
+				printable(m.GetTopic()), fmt.Sprint(m.GetQos()), age(m.GetCreatedUnixNanos()), orDash(printable(m.GetPublisher())),
+				fmt.Sprint(m.GetPayloadSize()), preview(m),
+			}
+		})
 }
 
 // retained is the client of the service.
@@ -90,7 +63,7 @@ func (f *adminFlags) retained() (adminv1connect.RetainedServiceClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return adminv1connect.NewRetainedServiceClient(hc, "http://broker"), nil
+	return adminv1connect.NewRetainedServiceClient(hc, adminBase), nil
 }
 
 // preview is the beginning of a payload, as far as it is text.

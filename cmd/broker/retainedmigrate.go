@@ -16,7 +16,7 @@ import (
 type retainedCmd struct {
 	List    retainedListCmd    `cmd:"" help:"List the retained messages."`
 	Get     retainedGetCmd     `cmd:"" help:"Show the retained message of a topic."`
-	Put     retainedPutCmd     `cmd:"" help:"Store a retained message without publishing it."`
+	Put     retainedPutCmd     `cmd:"" help:"Store a retained message without publishing it; one without a payload removes the one that there is."`
 	Delete  retainedDeleteCmd  `cmd:"" help:"Delete retained messages."`
 	Export  retainedExportCmd  `cmd:"" help:"Write retained messages, one JSON object a line."`
 	Import  retainedImportCmd  `cmd:"" help:"Store retained messages that were exported."`

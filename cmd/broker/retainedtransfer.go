@@ -20,33 +20,18 @@ import (
 
 type retainedPutCmd struct {
 	adminFlags
-	Topic       string  `arg:"" help:"The topic."`
-	Payload     string  `arg:"" optional:"" help:"The payload; none removes the message." xor:"payload"`
-	Stdin       bool    `help:"Read the payload from standard input." xor:"payload"`
-	QoS         uint32  `name:"qos" short:"q" help:"Quality of service, 0 to 2."`
-	Expiry      *uint32 `help:"Message Expiry Interval, in seconds." placeholder:"N"`
-	ContentType string  `help:"Content Type." placeholder:"TEXT"`
-	Property    pairs   `sep:"none" help:"User property. Repeatable." placeholder:"NAME=VALUE"`
+	messageFlags
 }
 
 // Run stores one message.
 func (cmd *retainedPutCmd) Run(t *terminal) error {
+	m, err := cmd.message(t.in)
+	if err != nil {
+		return err
+	}
 	client, err := cmd.retained()
 	if err != nil {
 		return err
-	}
-	user, err := cmd.Property.properties()
-	if err != nil {
-		return err
-	}
-	m := &adminv1.Message{Topic: cmd.Topic, Payload: []byte(cmd.Payload), Qos: cmd.QoS, ExpirySeconds: cmd.Expiry, ContentType: cmd.ContentType}
-	for _, u := range user {
-		m.UserProperties = append(m.UserProperties, &adminv1.UserProperty{Key: u.Key, Value: u.Value})
-	}
-	if cmd.Stdin {
-		if m.Payload, err = readBounded(t.in); err != nil {
-			return err
-		}
 	}
 	res, err := callAdmin(client.PutRetained, connect.NewRequest(&adminv1.PutRetainedRequest{Message: m}))
 	if err != nil {
@@ -186,30 +171,22 @@ func (cmd *retainedImportCmd) Run(t *terminal) error {
 	bar := newProgress(t)
 	defer bar.end()
 	up := client.ImportRetained(ctx)
-	sc := bufio.NewScanner(in)
-	sc.Buffer(make([]byte, 0, 64<<10), maxImportLine)
 	part, size, read := new(adminv1.ImportRetainedRequest), 0, uint64(0)
-	var bad error
-	for line := 1; sc.Scan(); line++ {
-		read += uint64(len(sc.Bytes())) + 1
-		if len(strings.TrimSpace(sc.Text())) == 0 {
-			continue
-		}
+	bad := eachLine(cmd.File, in, func(line []byte) error {
+		read += uint64(len(line)) + 1
 		m := new(adminv1.RetainedMessage)
-		if err := protojson.Unmarshal(sc.Bytes(), m); err != nil {
-			bad = fmt.Errorf("%s:%d: %w", cmd.File, line, err)
-			break
+		if err := protojson.Unmarshal(line, m); err != nil {
+			return err
 		}
 		part.Messages = append(part.Messages, m)
-		if size += len(sc.Bytes()); size < importBytes {
-			continue
+		if size += len(line); size < importBytes {
+			return nil
 		}
-		if err := up.Send(part); err != nil {
-			break // CloseAndReceive knows why
-		}
+		err := up.Send(part)
 		bar.at(read, total, "bytes")
 		part, size = new(adminv1.ImportRetainedRequest), 0
-	}
+		return err
+	})
 	if len(part.GetMessages()) > 0 {
 		_ = up.Send(part) // CloseAndReceive knows why
 	}
@@ -223,5 +200,5 @@ func (cmd *retainedImportCmd) Run(t *terminal) error {
 	} else {
 		_, err = fmt.Fprintf(t.out, "%d retained messages imported, %d had expired\n", res.Msg.GetImported(), res.Msg.GetExpired())
 	}
-	return errors.Join(bad, sc.Err(), err)
+	return errors.Join(bad, err)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/gatehouse-mqtt/gatehouse/core/listener"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
+	"github.com/gatehouse-mqtt/gatehouse/core/quota"
 	"github.com/gatehouse-mqtt/gatehouse/core/retain"
 	"github.com/gatehouse-mqtt/gatehouse/core/router"
 	"github.com/gatehouse-mqtt/gatehouse/core/store"
@@ -116,7 +117,10 @@ type server struct {
 	log      *slog.Logger
 	level    *logLevel
 	audit    *auditLog
-	traces   *tracing.Tracer         // nil: none
+	traces   *tracing.Tracer // nil: none
+	unwatch  func()          // has traces watch no hooks any more
+	watched  *metricsServer
+	admin    *adminServer
 	load     func() (*config, error) // reads the configuration again
 	file     string                  // that it is read from; "" for none
 	out      interface{ Write([]byte) (int, error) }
@@ -129,6 +133,7 @@ type server struct {
 	broker   *broker.Broker
 	shadows  *shadows // of plugins
 	bans     *ban.List
+	quotas   *quota.Ledger
 	router   *router.Router
 	sessions *store.Store // nil: sessions are in memory
 
@@ -163,6 +168,11 @@ func (s *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	s.bans = bans
+	closeQuotas, err := s.openQuotas()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeQuotas()) }()
 	s.inherited = inheritedSockets() // before anything is started that could inherit them again
 	s.access.Store(s.cfg.access())
 	s.inForce.Store(&inForce{s.cfg, time.Now()})
@@ -175,15 +185,18 @@ func (s *server) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.audit.close()) }()
 	defer s.level.stop()
-	watched, err := s.openMetrics(ctx)
+	watched, err := openMetrics(ctx, &s.cfg.Metrics)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, watched.close()) }()
-	if err := s.openTraces(); err != nil {
+	s.serveMetrics(watched)
+	defer func() { err = errors.Join(err, s.watched.close()) }()
+	traces, err := newTracer(&s.cfg.Traces, s.log)
+	if err != nil {
 		return err
 	}
-	defer s.traces.Close()
+	s.followTraces(traces)
+	defer func() { s.followTraces(nil)() }()
 	bindings, err := s.startPlugins(ctx)
 	defer func() { err = errors.Join(err, s.stopPlugins()) }()
 	if err != nil {
@@ -193,34 +206,31 @@ func (s *server) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer s.followReloads(ctx)()
-	stopRetained, err := s.startRetained(ctx, bindings)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, stopRetained()) }()
 	closeSessions, err := s.openSessions()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, closeSessions()) }()
-	s.router = router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]})
-	s.broker = broker.New(s.brokerOptions(s.cfg))
-	stopSessions, err := s.resumeSessions(ctx)
+	stopRetained, err := s.startRetained(ctx, bindings)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stopSessions()) }()
+	defer func() { err = errors.Join(err, stopRetained()) }()
+	s.router = router.New(router.Options{Strategy: strategies[s.cfg.MQTT.SharedStrategy]})
+	s.broker = broker.New(s.brokerOptions(s.cfg))
+	if err := s.broker.Restore(ctx); err != nil {
+		return err
+	}
 	s.addresses = newAddresses(s.log, s.broker, s.inherited)
 	s.host.SetServerAPI(hostAPI(s.broker, s.farewells))
 	s.shadows = newShadows(s.log, s.host, s.hooks)
 	defer s.shadows.stop()
 	s.shadows.configure(s.cfg.Plugins)
 	s.watchable()
-	admin, err := s.openAdmin(ctx)
-	if err != nil {
+	if s.admin, err = s.openAdmin(ctx); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, admin.close()) }()
+	defer func() { err = errors.Join(err, s.admin.close()) }()
 	return s.serve(ctx)
 }
 

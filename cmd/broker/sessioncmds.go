@@ -18,6 +18,7 @@ type sessionCmd struct {
 	Get    sessionGetCmd    `cmd:"" help:"Tell everything about one session."`
 	Delete sessionDeleteCmd `cmd:"" help:"End a session, and its client's connection."`
 	Clear  sessionClearCmd  `cmd:"" help:"Drop what is queued for a session."`
+	Items  sessionItemsCmd  `cmd:"" help:"Show the items of a session, which every hook sees, or change them."`
 	Send   sessionSendCmd   `cmd:"" help:"Put a message into one session's queue, past subscriptions and grants."`
 }
 
@@ -111,6 +112,7 @@ func (cmd *sessionGetCmd) Run(t *terminal) error {
 		{"created", time.Unix(0, s.GetCreatedUnixNanos()).Format(time.RFC3339)},
 		{"expires", sessionExpiry(s)},
 		{"pending", fmt.Sprint(s.GetPending())},
+		{"durability", orDash(s.GetDurability())},
 	}
 	for _, sub := range s.GetSubscriptions() {
 		rows = append(rows, [2]string{"subscription", printable(sub.GetFilter()) + " (" + subscriptionOptions(sub) + ")"})
@@ -159,6 +161,36 @@ func (cmd *sessionClearCmd) Run(t *terminal) error {
 		return err
 	}
 	return cmd.done(t, res, "%d messages dropped", res.GetDropped())
+}
+
+type sessionItemsCmd struct {
+	oneSession
+	Set    pairs    `sep:"none" help:"Set an item. Repeatable." placeholder:"NAME=VALUE"`
+	Remove []string `sep:"none" help:"Remove an item. Repeatable." placeholder:"NAME"`
+}
+
+// Run changes items and prints all that there are then.
+func (cmd *sessionItemsCmd) Run(t *terminal) error {
+	req := &adminv1.UpdateSessionItemsRequest{ClientId: cmd.ID, Remove: cmd.Remove, Set: make(map[string][]byte)}
+	for _, s := range cmd.Set {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return fmt.Errorf("item %q: write NAME=VALUE", s)
+		}
+		req.Set[name] = []byte(value)
+	}
+	client, err := cmd.sessions()
+	if err != nil {
+		return err
+	}
+	res, err := callAdmin(client.UpdateSessionItems, req)
+	if err != nil {
+		return err
+	}
+	if cmd.JSON {
+		return writeJSONLine(t.out, res)
+	}
+	return printRows(t.out, itemRows(res.GetItems()))
 }
 
 type sessionSendCmd struct {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -79,8 +80,13 @@ func TestQueueSurvivesKill(t *testing.T) {
 	}
 }
 
+// numbered is the payload of a message, of at least a size.
+func numbered(i, size int) []byte { return fmt.Appendf(nil, "%0*d", size, i) }
+
 // fillQueue publishes n messages with QoS 1 and returns when all are acknowledged.
-func fillQueue(b *brokertest.Broker, n int) {
+func fillQueue(b *brokertest.Broker, n int) { fillQueueWith(b, n, 0) }
+
+func fillQueueWith(b *brokertest.Broker, n, size int) {
 	const window = 1000
 	pub := b.Connect("pub")
 	sent := 0
@@ -88,7 +94,7 @@ func fillQueue(b *brokertest.Broker, n int) {
 		var ps []packet.Packet
 		for ; sent < n && most > 0; most-- {
 			id := uint16(sent%window + 1)
-			ps = append(ps, &packet.Publish{ID: id, Message: mqtt.Message{Topic: "q/t", Payload: []byte(strconv.Itoa(sent)), QoS: 1}})
+			ps = append(ps, &packet.Publish{ID: id, Message: mqtt.Message{Topic: "q/t", Payload: numbered(sent, size), QoS: 1}})
 			sent++
 		}
 		if ps != nil {
@@ -107,6 +113,11 @@ func fillQueue(b *brokertest.Broker, n int) {
 // drainQueue takes up the session and expects the messages of fillQueue.
 func drainQueue(t *testing.T, b *brokertest.Broker, n int) {
 	t.Helper()
+	drainQueueWith(t, b, n, 0)
+}
+
+func drainQueueWith(t *testing.T, b *brokertest.Broker, n, size int) {
+	t.Helper()
 	sub, ack := b.TryConnect("sub", brokertest.Resume)
 	if !ack.SessionPresent {
 		t.Fatal("the session is gone")
@@ -114,8 +125,8 @@ func drainQueue(t *testing.T, b *brokertest.Broker, n int) {
 	var acks []packet.Packet
 	for i := range n {
 		p, ok := sub.Next().(*packet.Publish)
-		if !ok || string(p.Message.Payload) != strconv.Itoa(i) {
-			t.Fatalf("message %d: %v", i, p)
+		if !ok || !bytes.Equal(p.Message.Payload, numbered(i, size)) {
+			t.Fatalf("message %d is another: %T", i, p)
 		}
 		acks = append(acks, &packet.Ack{Kind: packet.PUBACK, ID: p.ID})
 		if len(acks) == 100 || i == n-1 {

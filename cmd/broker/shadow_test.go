@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -103,6 +104,14 @@ func TestShadowLeftRunning(t *testing.T) {
 	}
 	for range 6 {
 		c.publish("a", 1, false, "x")
+	}
+	client, err := (&adminFlags{RunDir: p.path("run")}).httpClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, text := get(t, client, adminBase+"/metrics"); !regexp.MustCompile(`gatehouse_shadow_differ_total\{hook="publish",plugin="stamper"\} \d`).MatchString(text) &&
+		!strings.Contains(text, `gatehouse_shadow_left_out_total{plugin="stamper"}`) {
+		t.Error("no metrics of the shadow")
 	}
 	following := s.typeIn("", "plugin", "shadow", "stamper", "--count", "2")
 	if following.wait() != 1 || !strings.Contains(following.out.String(), "decided-by=`4.0.0`") {

@@ -21,8 +21,8 @@ import (
 // its end how many it has decided. Its version is that of the manifest beside
 // its program. Major versions that are odd mark the content type too, so that
 // versions differ in what they may change. The summary in its manifest may say
-// what is wrong with it: "refuses to start", and "crashes at N" or "is illegal
-// at N" of the Nth message.
+// what is wrong with it: "refuses to start", and "crashes at N", "panics at N" or
+// "is illegal at N" of the Nth message.
 type stamper struct {
 	vice    string
 	viceAt  int64
@@ -34,8 +34,11 @@ type stamper struct {
 
 func (s *stamper) InterceptPublish(_ context.Context, call *pluginapi.PublishCall) (pluginapi.Verdict, error) {
 	if n := s.decided.Add(1); n == s.viceAt {
-		if s.vice == "crashes" {
+		switch s.vice {
+		case "crashes":
 			os.Exit(3)
+		case "panics":
+			panic("no ink is left")
 		}
 		return pluginapi.Refuse(0x8f, "a topic filter is not valid"), nil // no answer to a message
 	}

@@ -23,7 +23,7 @@ func (cmd *storeCheckCmd) Run(t *terminal) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	_, err = fmt.Fprintf(t.out, "%s is good: %d sessions, %d subscriptions, %d messages, %d of them in several queues\n",
-		dir, r.Sessions, r.Subscriptions, r.Messages, r.Shared)
+	_, err = fmt.Fprintf(t.out, "%s is good: %d sessions, %d subscriptions, %d messages, %d of them in several queues, %d retained messages\n",
+		dir, r.Sessions, r.Subscriptions, r.Messages, r.Shared, r.Retained)
 	return err
 }

@@ -7,8 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
+
+	"github.com/gatehouse-mqtt/gatehouse/internal/wholefile"
 )
 
 // storeRecord is a file in the data folder that says to which store the retained
@@ -55,43 +56,12 @@ func (r storeRecord) write(path string) (err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeDurably(path+".new", append(text, '\n')); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
-		// The move ends here, so that the record must not outlive this.
+	err = wholefile.Replace(path, append(text, '\n'), 0o600)
+	if errors.Is(err, wholefile.ErrUnsettled) { // the move ends here: the record must not outlive this
 		if before == nil {
 			return errors.Join(err, os.Remove(path))
 		}
-		return errors.Join(err, writeDurably(path, before))
+		return errors.Join(err, wholefile.Replace(path, before, 0o600))
 	}
-	return nil
-}
-
-func writeDurably(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(text); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// syncDir makes the names in a folder durable, where the system can.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
+	return err
 }

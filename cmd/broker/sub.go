@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"text/template"
@@ -16,19 +17,26 @@ import (
 	"unicode/utf8"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/topic"
 )
 
 type subCmd struct {
 	mqttFlags
-	Topic   []string      `short:"t" required:"" sep:"none" help:"Topic filter. Repeatable." placeholder:"FILTER"`
-	QoS     byte          `short:"q" name:"qos" help:"Quality of service, 0 to 2." placeholder:"N"`
-	Count   int           `short:"C" help:"End after so many messages." placeholder:"N"`
-	Timeout time.Duration `short:"W" help:"End after so long, with exit status 27 if --count were not there by then." placeholder:"TIME"`
-	Verbose bool          `short:"v" help:"Print the topic before the payload."`
-	Format  string        `short:"F" default:"text" help:"text, json, hex, raw, or a template such as '{{.Topic}} {{.QoS}} {{.Payload}}'." placeholder:"FORMAT"`
+	Topic       []string `short:"t" sep:"none" help:"Topic filter. Repeatable." placeholder:"FILTER"`
+	Unsubscribe []string `short:"U" sep:"none" help:"Topic filter that a resumed session is to lose. Repeatable." placeholder:"FILTER"`
+	FilterOut   []string `short:"T" sep:"none" help:"Not what this topic filter matches. Repeatable." placeholder:"FILTER"`
+	Once        bool     `short:"E" name:"exit-once-subscribed" help:"End when the broker has the subscriptions; with -c it goes on to queue messages."`
 
-	SkipRetained bool `short:"R" name:"no-retained" help:"Not what was retained before." xor:"retained"`
-	RetainedOnly bool `help:"Only what was retained before; end when something else comes." xor:"retained"`
+	QoS       byte          `short:"q" name:"qos" help:"Quality of service, 0 to 2." placeholder:"N"`
+	Count     int           `short:"C" help:"End after so many messages." placeholder:"N"`
+	Timeout   time.Duration `short:"W" help:"End after so long, with exit status 27 if --count were not there by then." placeholder:"TIME"`
+	Verbose   bool          `short:"v" help:"Print the topic before the payload."`
+	NoNewline bool          `short:"N" name:"no-newline" help:"No end of line after a payload."`
+	Format    string        `short:"F" default:"text" help:"text, json, hex, raw, or a template such as '{{.Topic}} {{.QoS}} {{.Payload}}'." placeholder:"FORMAT"`
+
+	SkipRetained   bool `short:"R" name:"no-retained" help:"Not what was retained before." xor:"retained"`
+	RemoveRetained bool `help:"Remove the retained messages that come."`
+	RetainedOnly   bool `help:"Only what was retained before; end when something else comes." xor:"retained"`
 
 	NoLocal           bool   `help:"Not what this client itself publishes." group:"MQTT 5"`
 	RetainAsPublished bool   `help:"Leave the RETAIN flag as it was published." group:"MQTT 5"`
@@ -59,10 +67,16 @@ func (cmd *subCmd) Run(t *terminal) error {
 		default:
 		}
 	}
-	seen, over := 0, false // by the client's goroutine alone
+	seen, over := 0, false              // by the client's goroutine alone
+	clearing := make(chan publisher, 1) // has the client once there is one
 	c, err := cmd.connect(ctx, func(r *received) {
+		if cmd.RemoveRetained && r.Retain && !cmd.isFilteredOut(r.Topic) {
+			p := <-clearing
+			p.begin(ctx, &mqtt.Message{Topic: r.Topic, Retain: true})
+			clearing <- p
+		}
 		switch {
-		case over || cmd.SkipRetained && r.Retain:
+		case over || cmd.SkipRetained && r.Retain || cmd.isFilteredOut(r.Topic):
 			return
 		case cmd.RetainedOnly && !r.Retain:
 			over = true
@@ -83,8 +97,19 @@ func (cmd *subCmd) Run(t *terminal) error {
 		return err
 	}
 	defer c.disconnect()
-	if err := c.subscribe(ctx, subs, user); err != nil {
-		return err
+	clearing <- c
+	if len(cmd.Unsubscribe) > 0 {
+		if err := c.unsubscribe(ctx, cmd.Unsubscribe); err != nil {
+			return err
+		}
+	}
+	if len(subs) > 0 {
+		if err := c.subscribe(ctx, subs, user); err != nil {
+			return err
+		}
+	}
+	if cmd.Once {
+		return nil
 	}
 	select {
 	case err := <-ends:
@@ -99,19 +124,31 @@ func (cmd *subCmd) Run(t *terminal) error {
 	return nil
 }
 
+// isFilteredOut reports whether messages of a topic are not to be shown.
+func (cmd *subCmd) isFilteredOut(name string) bool {
+	return slices.ContainsFunc(cmd.FilterOut, func(filter string) bool { return topic.Match(filter, name) })
+}
+
 func (cmd *subCmd) subscriptions() ([]mqtt.Subscription, []mqtt.UserProperty, error) {
 	user, err := cmd.Property.properties()
 	switch {
 	case err != nil:
 		return nil, nil, err
+	case len(cmd.Topic) == 0 && len(cmd.Unsubscribe) == 0 && !cmd.KeepSession:
+		return nil, nil, errors.New("what is to be subscribed? --topic says")
 	case cmd.QoS > byte(mqtt.ExactlyOnce):
 		return nil, nil, errors.New("QoS is 0, 1 or 2")
 	case cmd.RetainHandling > byte(mqtt.RetainDoNotSend):
 		return nil, nil, errors.New("retain handling is 0, 1 or 2")
-	case cmd.MQTT != "5" && cmd.MQTT != "mqttv5" && (cmd.NoLocal || cmd.RetainAsPublished || cmd.RetainHandling > 0 || cmd.Identifier > 0 || len(user) > 0):
+	case !cmd.five() && (cmd.NoLocal || cmd.RetainAsPublished || cmd.RetainHandling > 0 || cmd.Identifier > 0 || len(user) > 0):
 		return nil, nil, errOnly5
 	}
 	var subs []mqtt.Subscription
+	for _, filter := range cmd.FilterOut {
+		if err := topic.ValidateFilter(filter); err != nil {
+			return nil, nil, fmt.Errorf("--filter-out %s: %w", printable(filter), err)
+		}
+	}
 	for _, filter := range cmd.Topic {
 		subs = append(subs, mqtt.Subscription{
 			Filter: filter, QoS: mqtt.QoS(cmd.QoS), NoLocal: cmd.NoLocal, RetainAsPublished: cmd.RetainAsPublished,
@@ -129,10 +166,14 @@ func (cmd *subCmd) printer() (func(io.Writer, *received) error, error) {
 		}
 		return ""
 	}
+	end := "\n"
+	if cmd.NoNewline {
+		end = ""
+	}
 	switch {
 	case cmd.Format == "text":
 		return func(w io.Writer, r *received) error {
-			_, err := fmt.Fprintf(w, "%s%s\n", before(r), r.Payload)
+			_, err := fmt.Fprintf(w, "%s%s%s", before(r), r.Payload, end)
 			return err
 		}, nil
 	case cmd.Format == "raw":
@@ -142,7 +183,7 @@ func (cmd *subCmd) printer() (func(io.Writer, *received) error, error) {
 		}, nil
 	case cmd.Format == "hex":
 		return func(w io.Writer, r *received) error {
-			_, err := fmt.Fprintf(w, "%s%s\n", before(r), hex.EncodeToString(r.Payload))
+			_, err := fmt.Fprintf(w, "%s%s%s", before(r), hex.EncodeToString(r.Payload), end)
 			return err
 		}, nil
 	case cmd.Format == "json":
@@ -164,7 +205,7 @@ func (cmd *subCmd) printer() (func(io.Writer, *received) error, error) {
 			if err := tmpl.Execute(w, shown); err != nil {
 				return err
 			}
-			_, err := io.WriteString(w, "\n")
+			_, err := io.WriteString(w, end)
 			return err
 		}, nil
 	default:

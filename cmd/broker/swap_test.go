@@ -72,8 +72,10 @@ func TestBadVersionsUnderTraffic(t *testing.T) {
 	for i, tt := range []struct{ summary, want string }{
 		{"is illegal at 1", "illegal answer"},
 		{"crashes at 1", "it exited with status 3"},
+		{"panics at 1", "its own code failed"},
 		{"is illegal at 50", "illegal answer"},
 		{"crashes at 50", "it exited with status 3"},
+		{"panics at 50", "no ink is left"},
 	} {
 		version := fmt.Sprintf("%d.0.0", i+2)
 		s.stamper(version, tt.summary)

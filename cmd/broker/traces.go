@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"net/url"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/broker"
@@ -25,24 +26,36 @@ func (c *tracesConfig) check() error {
 	return nil
 }
 
-// openTraces makes the tracer, if there is to be one, and lets it watch the
-// hooks.
-func (s *server) openTraces() error {
-	c := &s.cfg.Traces
+// newTracer makes the tracer, nil if there is to be none.
+func newTracer(c *tracesConfig, log *slog.Logger) (*tracing.Tracer, error) {
 	if c.Endpoint == "" {
-		return nil
+		return nil, nil //nolint:nilnil // none is wanted
 	}
-	o := tracing.Options{Endpoint: c.Endpoint, Sample: defaultSample, Version: brokerVersion(), Logger: s.log}
-	if c.Sample != nil {
-		o.Sample = *c.Sample
+	return tracing.New(tracing.Options{Endpoint: c.Endpoint, Sample: c.sample(), Version: brokerVersion(), Logger: log})
+}
+
+// sample is the share of publishes that is followed.
+func (c *tracesConfig) sample() float64 {
+	if c.Sample == nil {
+		return defaultSample
 	}
-	t, err := tracing.New(o)
-	if err != nil {
-		return err
+	return *c.Sample
+}
+
+// followTraces lets a tracer, which may be nil, watch the hooks in place of the
+// one before. The returned function ends that one, once the broker has the new
+// one.
+func (s *server) followTraces(t *tracing.Tracer) (endOld func()) {
+	old, unwatch := s.traces, s.unwatch
+	if s.traces = t; t != nil {
+		s.unwatch = s.hooks.Watch().Add(t)
 	}
-	s.hooks.Watch().Add(t)
-	s.traces = t
-	return nil
+	return func() {
+		if old != nil {
+			unwatch()
+		}
+		old.Close()
+	}
 }
 
 // tracer is what the broker is given: no interface that holds nil.

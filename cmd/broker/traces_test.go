@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/packet"
 	"github.com/gatehouse-mqtt/gatehouse/internal/brokertest"
 )
 
@@ -98,7 +99,8 @@ func TestTraces(t *testing.T) {
 	s := newSite(t, "traces: {endpoint: '"+o.collect(t)+"', sample: 0}\n", "badday", "retainjson")
 	p := s.start()
 	b := brokertest.At(t, p.addr)
-	b.Connect("sub").Subscribe(0, "day/#")
+	sub := b.Connect("sub")
+	sub.Subscribe(0, "day/#")
 	const one, two = "0af7651916cd43dd8448eb211c80319c", "1af7651916cd43dd8448eb211c80319c"
 	pub := b.Connect("pub")
 	publish := func(topic, parent string, retain bool, want mqtt.ReasonCode) {
@@ -111,10 +113,13 @@ func TestTraces(t *testing.T) {
 	publish("day/good", "00-"+two+"-b7ad6b7169203331-00", true, 0)
 	publish("day/code", "00-"+strings.Replace(one, "0af", "2af", 1)+"-b7ad6b7169203331-01", false, mqtt.ImplementationSpecificError)
 	publish("day/good", "nonsense", false, 0)
+	for range 3 {
+		sub.ExpectMessage("day/good", "x")
+	}
 	p.stop() // what waits is told
 	if d := cmp.Diff(map[string]string{
 		"publish": `b7ad6b7169203331 "day/good" "pub" 1 "pass"`, "receive": "publish", "intercept badday": `publish "pass"`,
-		"retain": "publish", "route": "publish 1",
+		"retain": "publish", "route": "publish 1", "send": "publish",
 	}, o.tree(one)); d != "" {
 		t.Errorf("the sampled one:\n%s", d)
 	}
@@ -126,8 +131,100 @@ func TestTraces(t *testing.T) {
 	}, o.tree(strings.Replace(one, "0af", "2af", 1))); d != "" {
 		t.Errorf("the refused one:\n%s", d)
 	}
-	if n := len(o.spans); n != 8 {
+	if n := len(o.spans); n != 9 {
 		t.Errorf("%d spans", n)
+	}
+}
+
+// span returns the only span of a name for which f holds.
+func (o *otlp) span(t *testing.T, name string, f func(attrs map[string]string) bool) (s *tracev1.Span, attrs map[string]string) {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, one := range o.spans {
+		of := make(map[string]string)
+		for _, a := range one.GetAttributes() {
+			_, v, _ := strings.Cut(a.GetValue().String(), ":")
+			of[a.GetKey()] = strings.Trim(v, `"`)
+		}
+		if one.GetName() != name || !f(of) {
+			continue
+		}
+		if s != nil {
+			t.Errorf("%s is there twice", name)
+		}
+		s, attrs = one, of
+	}
+	if s == nil {
+		t.Fatalf("there is no span %s", name)
+	}
+	return s, attrs
+}
+
+// A message is followed until its receivers have acknowledged it, each by itself.
+func TestTracesOfDeliveries(t *testing.T) {
+	o := new(otlp)
+	s := newSite(t, "traces: {endpoint: '"+o.collect(t)+"', sample: 1}\n")
+	p := s.start()
+	b := brokertest.At(t, p.addr)
+	receivers := make([]*brokertest.Client, 3)
+	for i, id := range []string{"zero", "one", "two"} {
+		receivers[i] = b.Connect(id)
+		receivers[i].Subscribe(mqtt.QoS(i), "t")
+	}
+	silent := b.Connect("silent")
+	silent.Subscribe(1, "t")
+	pub := b.Connect("pub")
+	pub.Publish(mqtt.Message{Topic: "t", Payload: []byte("x"), QoS: 2}, 0)
+	for _, c := range receivers {
+		c.ExpectMessage("t", "x")
+		c.Subscribe(0, "other") // what the broker has answered comes behind what it has read
+	}
+	if _, ok := silent.Next().(*packet.Publish); !ok {
+		t.Fatal("no message came")
+	}
+	p.stop()
+	root, _ := o.span(t, "publish", func(map[string]string) bool { return true })
+	for id, want := range map[string]string{"zero": "", "one": "true", "two": "true", "silent": "false"} {
+		s, attrs := o.span(t, "send", func(of map[string]string) bool { return of["gatehouse.receiver"] == id })
+		if string(s.GetParentSpanId()) != string(root.GetSpanId()) || string(s.GetTraceId()) != string(root.GetTraceId()) {
+			t.Errorf("%s: not below the publish", id)
+		}
+		if got := attrs["gatehouse.acknowledged"]; got != want {
+			t.Errorf("%s: acknowledged %q, want %q", id, got, want)
+		}
+		if len(s.GetEvents()) == 0 || s.GetEndTimeUnixNano() < s.GetStartTimeUnixNano() || s.GetStartTimeUnixNano() < root.GetStartTimeUnixNano() {
+			t.Errorf("%s: %v", id, s)
+		}
+	}
+}
+
+// A connection is followed through its validators to CONNACK.
+func TestTracesOfConnections(t *testing.T) {
+	o := new(otlp)
+	s := newSite(t, "traces: {endpoint: '"+o.collect(t)+"', sample: 1}\nplugins: {authfile: {config: {file: users.yaml}}}\n", "authfile")
+	s.alice()
+	p := s.start()
+	if _, _, err := p.dial5("good", "alice", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.dial5("bad", "alice", "wrong"); err == nil {
+		t.Fatal("a wrong password is good")
+	}
+	p.stop()
+	for id, want := range map[string][2]string{"good": {"success", "allow"}, "bad": {"bad user name or password", "deny"}} {
+		root, attrs := o.span(t, "connect", func(of map[string]string) bool { return of["messaging.client.id"] == id })
+		if got := attrs["mqtt.reason_code"]; got != want[0] {
+			t.Errorf("%s: %v, want %s", id, attrs, want[0])
+		}
+		s, attrs := o.span(t, "validate authfile", func(of map[string]string) bool { return of["gatehouse.verdict"] == want[1] })
+		if string(s.GetParentSpanId()) != string(root.GetSpanId()) || s.GetStartTimeUnixNano() < root.GetStartTimeUnixNano() ||
+			s.GetEndTimeUnixNano() > root.GetEndTimeUnixNano() || attrs["gatehouse.plugin"] != "authfile" {
+			t.Errorf("%s: %v is not within %v", id, s, root)
+		}
+		if failed := root.GetStatus().GetCode() == tracev1.Status_STATUS_CODE_ERROR; failed != (id == "bad") {
+			t.Errorf("%s: the status is %v", id, root.GetStatus())
+		}
 	}
 }
 
