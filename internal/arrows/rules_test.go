@@ -32,8 +32,8 @@ var rows = []row{
 	},
 	{
 		"store", "core/store",
-		[]string{"core/mqtt", "core/session"},
-		"core/store writes what sessions tell of themselves; the broker that has them is not its concern",
+		[]string{"core/mqtt", "core/session", "core/retain", "core/admission"},
+		"core/store writes what sessions and the index of retained messages tell it; the broker that has them is not its concern",
 	},
 	{
 		"hook", "core/hook",
@@ -61,7 +61,8 @@ var rows = []row{
 		"core/router declares what it delivers to; a session is only one thing that fits",
 	},
 	{
-		"listener", "core/listener", nil,
+		"listener", "core/listener",
+		[]string{"core/admission"},
 		"core/listener gives connections; what is spoken over them is none of its business",
 	},
 	{
@@ -73,33 +74,44 @@ var rows = []row{
 		"core/admission counts what comes in; what it is, and how it is refused, is for others to say",
 	},
 	{
-		"ban", "core/ban", nil,
+		"wholefile", "internal/wholefile", nil,
+		"internal/wholefile replaces files; what is in them is for others to say",
+	},
+	{
+		"ban", "core/ban",
+		[]string{"internal/wholefile"},
 		"core/ban is a list of names and networks; who is looked up in it, and what follows, is for others to say",
+	},
+	{
+		"quota", "core/quota",
+		[]string{"internal/wholefile"},
+		"core/quota counts what accounts use; what is counted, and what follows, is for others to say",
 	},
 	{
 		"broker", "core/broker",
 		[]string{
-			"core/admission", "core/ban", "core/hook", "core/listener", "core/mqtt", "core/packet", "core/retain", "core/router", "core/session", "core/topic",
+			"core/admission", "core/ban", "core/hook", "core/listener", "core/mqtt", "core/packet", "core/quota", "core/retain", "core/router", "core/session", "core/topic",
+			"internal/socket",
 		},
 		"core/broker is programmed through core/hook alone, so that it can be embedded without plugins",
 	},
 	{
 		"pluginhost", "core/pluginhost",
 		[]string{
-			"core/hook", "core/mqtt", "core/retain", "core/topic", "pluginapi", "proto/gatehouse/plugin/v1",
+			"core/hook", "core/mqtt", "core/retain", "core/topic", "internal/socket", "internal/wholefile", "pluginapi", "proto/gatehouse/plugin/v1",
 		},
 		"core/pluginhost offers plugins as hooks and a store; the broker that asks them is not its concern",
 	},
 	{
 		"admin", "core/admin",
 		[]string{
-			"core/mqtt", "core/topic", "core/hook", "core/ban", "core/broker", "proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect",
+			"core/mqtt", "core/topic", "core/hook", "core/ban", "core/broker", "core/quota", "proto/gatehouse/admin/v1", "proto/gatehouse/admin/v1/adminv1connect",
 		},
 		"core/admin puts the broker's server API into the words of the contract; cmd/broker hands it plugins, stores and configuration",
 	},
 	{
 		"pluginapi", "pluginapi/...",
-		[]string{"pluginapi/...", "proto/gatehouse/plugin/v1"},
+		[]string{"pluginapi/...", "proto/gatehouse/plugin/v1", "internal/collector", "internal/socket"},
 		"who writes a plugin downloads pluginapi and sees no code of the broker",
 	},
 	{

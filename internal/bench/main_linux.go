@@ -42,8 +42,15 @@ type settings struct {
 }
 
 func run(args []string) error {
-	if len(args) == 2 && args[0] == "null" {
-		return serveNull(args[1])
+	if len(args) == 2 {
+		switch args[0] {
+		case "null":
+			return serveNull(args[1], nil)
+		case "null+gate":
+			return serveNullGate(args[1])
+		case "nod":
+			return serveNod(args[1])
+		}
 	}
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -130,8 +137,15 @@ func (s *settings) chosenBrokers() ([]peer.Broker, error) {
 		name string
 		make func() (peer.Broker, error)
 	}{
-		{"null", p.Null},
+		{"null", func() (peer.Broker, error) { return p.Null("null") }},
+		{"null+gate", func() (peer.Broker, error) { return p.Null("null+gate") }},
 		{"gatehouse", func() (peer.Broker, error) { return p.Gatehouse("gatehouse", config, nil) }},
+		{"gatehouse+memory", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+memory", config+"retained: {store: memory}\n", nil)
+		}},
+		{"gatehouse+interval", func() (peer.Broker, error) {
+			return p.Gatehouse("gatehouse+interval", config+"sessions: {durability: interval}\n", nil)
+		}},
 		{"gatehouse+gate", func() (peer.Broker, error) {
 			return p.Gatehouse("gatehouse+gate", config, nil, peer.Plugin{Package: "./internal/bench/gate"})
 		}},

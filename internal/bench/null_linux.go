@@ -14,9 +14,13 @@ import (
 
 // null is what the machine allows: a broker of one goroutine pair for each
 // connection that parses nothing but frames. A SUBSCRIBE enters its one filter
-// into a map, a PUBLISH of QoS 0 goes to those who named its topic or have a
-// wildcard. It checks nothing and forgets nobody.
+// into a map, a PUBLISH goes to those who named its topic or have a wildcard, as
+// it is, with the packet identifier of its publisher. What the protocol wants as
+// an answer is answered. It checks nothing, remembers no identifier, sends nothing
+// again and forgets nobody.
 type null struct {
+	gate *nullGate // nil: nobody is shown anything
+
 	mu    sync.RWMutex
 	exact map[string][]*nullConn
 	wild  []*nullConn
@@ -26,18 +30,25 @@ type null struct {
 type nullConn struct {
 	conn net.Conn
 
-	mu   sync.Mutex
-	wake *sync.Cond
-	out  []byte
+	mu    sync.Mutex
+	wake  *sync.Cond
+	out   []byte
+	ended bool
+
+	asked []byte // publishes of this read, for the gate; the reader's
 }
 
 // serveNull runs the null broker until it is killed.
-func serveNull(addr string) error {
+func serveNull(addr string, gate *nullGate) error {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	n := &null{exact: make(map[string][]*nullConn)}
+	n := &null{gate: gate, exact: make(map[string][]*nullConn)}
+	if gate != nil {
+		go gate.send()
+		go gate.receive(n)
+	}
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -50,6 +61,7 @@ func serveNull(addr string) error {
 			if err := n.read(c); !errors.Is(err, io.EOF) {
 				fmt.Fprintln(os.Stderr, err)
 			}
+			c.end()
 		}()
 	}
 }
@@ -59,6 +71,9 @@ func (n *null) read(c *nullConn) error {
 	const longest = 64 << 10
 	r := bufio.NewReaderSize(c.conn, longest)
 	for {
+		if len(c.asked) > 0 && r.Buffered() == 0 {
+			n.gate.ask(c)
+		}
 		head, err := r.Peek(2)
 		if err != nil {
 			return err
@@ -74,10 +89,24 @@ func (n *null) read(c *nullConn) error {
 		if err != nil {
 			return err
 		}
-		n.handle(c, frame, frame[len(head):])
+		if n.gate != nil && frame[0]>>4 == 3 {
+			c.asked = append(c.asked, frame...)
+		} else {
+			n.handle(c, frame, frame[len(head):])
+		}
 		if _, err := r.Discard(size); err != nil {
 			return err
 		}
+	}
+}
+
+// handleAll handles whole frames.
+func (n *null) handleAll(c *nullConn, frames []byte) {
+	for len(frames) > 0 {
+		length, digits := binary.Uvarint(frames[1:])
+		size := 1 + digits + int(length)
+		n.handle(c, frames[:size], frames[1+digits:size])
+		frames = frames[size:]
 	}
 }
 
@@ -96,6 +125,10 @@ func (n *null) handle(c *nullConn, frame, body []byte) {
 		}
 		n.mu.Unlock()
 		c.send([]byte{0x90, 3, body[0], body[1], 0})
+	case 5: // PUBREC
+		c.send([]byte{0x62, 2, body[0], body[1]})
+	case 6: // PUBREL
+		c.send([]byte{0x70, 2, body[0], body[1]})
 	case 3: // PUBLISH
 		topic := body[2 : 2+binary.BigEndian.Uint16(body)]
 		n.mu.RLock()
@@ -106,6 +139,10 @@ func (n *null) handle(c *nullConn, frame, body []byte) {
 			to.send(frame)
 		}
 		n.mu.RUnlock()
+		if qos := frame[0] >> 1 & 3; qos > 0 {
+			id := body[2+len(topic):]
+			c.send([]byte{0x30 + qos<<4, 2, id[0], id[1]}) // PUBACK or PUBREC
+		}
 	}
 }
 
@@ -116,12 +153,24 @@ func (c *nullConn) send(frame []byte) {
 	c.wake.Signal()
 }
 
+func (c *nullConn) end() {
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.wake.Signal()
+	_ = c.conn.Close()
+}
+
 func (c *nullConn) write() {
 	var spare []byte
 	for {
 		c.mu.Lock()
-		for len(c.out) == 0 {
+		for len(c.out) == 0 && !c.ended {
 			c.wake.Wait()
+		}
+		if c.ended {
+			c.mu.Unlock()
+			return
 		}
 		full := c.out
 		c.out = spare[:0]

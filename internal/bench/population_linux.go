@@ -22,11 +22,13 @@ func populations(smoke bool) []scenario {
 		}}
 	}
 	return []scenario{
-		many("connect", "20,000 clients with a user name that connect and go, 32 at a time", false, func(s *stage) error { return s.logins(size(20_000)) }),
+		many("connect", "20,000 clients with a user name that connect and go, 32 at a time", true, func(s *stage) error { return s.logins(size(20_000)) }),
 		many("idle", "19,000 connections that do nothing", true, func(s *stage) error { return s.idle(size(19_000)) }),
 		many("idle-tls", "5,000 connections over TLS that do nothing", false, func(s *stage) error { return s.idleTLS(size(5_000)) }),
 		many("subscriptions", "1,000,000 exact and 100,000 wildcard subscriptions, then QoS 0 to random topics of theirs", false,
-			func(s *stage) error { return s.subscriptions(size(1_000_000), size(100_000)) }),
+			func(s *stage) error { return s.subscriptions(size(1_000_000), size(100_000), 10_000, size(500_000)) }),
+		many("few-subscriptions", "as many clients with one subscription each, 100 exact and 10 wildcard ones, and the same messages", false,
+			func(s *stage) error { return s.subscriptions(100, 10, 1, size(500_000)) }),
 		many("retained", "200,000 retained messages", false, func(s *stage) error { return s.retained(size(200_000)) }),
 		many("retained-million", "1,000,000 retained messages", false, func(s *stage) error { return s.retained(size(1_000_000)) }),
 		many("offline", "100,000 QoS 1 messages queued for a client that is away", false,
@@ -126,10 +128,10 @@ func (s *stage) idle(n int) error {
 	return s.settled("connection", n, before)
 }
 
-// subscriptions lets clients of 10,000 subscriptions each fill the table, and
-// then publishes to topics that one of each kind matches.
-func (s *stage) subscriptions(exact, wild int) error {
-	const each, packet = 10_000, 100
+// subscriptions lets clients of some subscriptions each fill the table, and then
+// publishes so many messages to topics that one of each kind matches.
+func (s *stage) subscriptions(exact, wild, each, messages int) error {
+	const packet = 100
 	exactFilter := func(i int) string { return fmt.Sprintf("fleet/r%02d/v%07d/tele", i%100, i) }
 	wildFilter := func(i int) string { return fmt.Sprintf("fleet/+/v%07d/#", i*(exact/wild)) }
 	received := 0
@@ -145,7 +147,7 @@ func (s *stage) subscriptions(exact, wild int) error {
 		for from := 0; from < min(n, each); from += packet {
 			err := load.SubscribeAll(s.loop, clients, 0, func(c int) []string {
 				filters := make([]string, 0, packet)
-				for i := c*each + from; i < min(c*each+from+packet, n); i++ {
+				for i := c*each + from; i < min(c*each+min(from+packet, each), n); i++ {
 					filters = append(filters, filter(i))
 				}
 				return filters
@@ -173,7 +175,7 @@ func (s *stage) subscriptions(exact, wild int) error {
 		return err
 	}
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // every run is to send the same
-	messages, window := exact/2, 500
+	const window = 500
 	sent := 0
 	payload := make([]byte, 128)
 	err = s.loop.Until(3*time.Second, func() bool {

@@ -7,7 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +27,9 @@ const startTimeout = time.Minute
 type process struct {
 	program string
 	args    []string
+	environ []string // nil: that of this program
 	addr    string
+	metrics string // a URL
 	log     *os.File
 
 	cmd    *exec.Cmd
@@ -35,17 +39,22 @@ type process struct {
 }
 
 // newProcess prepares a broker with everything that it keeps below dir.
-func newProcess(program, plugins, dir, durability string) (*process, error) {
+func newProcess(o *options, dir string) (*process, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
+	m, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	metrics := "http://" + m.Addr().String()
+	if err := errors.Join(l.Close(), m.Close()); err != nil {
 		return nil, err
 	}
 	config := filepath.Join(dir, "gatehouse.yaml")
-	text := fmt.Sprintf(configuration, durability)
+	text := fmt.Sprintf(configuration, o.durability, o.memory, o.retained, metrics)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -54,9 +63,9 @@ func newProcess(program, plugins, dir, durability string) (*process, error) {
 		return nil, err
 	}
 	return &process{
-		program: program, addr: addr, log: log,
+		program: o.broker, addr: addr, metrics: metrics, log: log,
 		args: []string{
-			"serve", "--config", config, "--listen", "tcp://" + addr, "--plugin-dir", plugins,
+			"serve", "--config", config, "--listen", "tcp://" + addr, "--plugin-dir", o.plugins,
 			"--data-dir", filepath.Join(dir, "data"), "--run-dir", filepath.Join(dir, "run"), "--log-level", "warn",
 		},
 	}, nil
@@ -66,6 +75,7 @@ func newProcess(program, plugins, dir, durability string) (*process, error) {
 func (p *process) start(ctx context.Context) error {
 	begun := time.Now()
 	p.cmd = exec.Command(p.program, p.args...)
+	p.cmd.Env = p.environ
 	p.cmd.Stderr = p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := p.cmd.StdoutPipe()
@@ -146,6 +156,35 @@ func (p *process) resident() int {
 	fields := strings.Fields(string(text))
 	pages, _ := strconv.Atoi(fields[1])
 	return pages * os.Getpagesize()
+}
+
+// goroutines is how many the broker has.
+func (p *process) goroutines(ctx context.Context) (n int, err error) {
+	text, err := p.get(ctx, "/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "go_goroutines "); ok {
+			return strconv.Atoi(strings.TrimSpace(value))
+		}
+	}
+	return 0, errors.Join(err, errors.New("the broker does not tell how many goroutines it has"))
+}
+
+// get asks the broker for one of its pages.
+func (p *process) get(ctx context.Context, path string) (string, error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, p.metrics+path, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", path, text)
+	}
+	return string(text), err
 }
 
 // children returns the processes whose parent a process is.

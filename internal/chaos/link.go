@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -31,8 +32,13 @@ var errStalled = errors.New("the broker answers nothing")
 // It belongs to one goroutine, but for cut.
 type link struct {
 	id, addr string
-	begun    bool // the session exists: the broker has said so once
-	vanished func()
+	begun    bool        // the session is kept: the broker has promised something by it
+	afresh   atomic.Bool // forget the session at the next connection, for the broker may have it wrong
+	clean    bool        // and have the broker forget it too
+	run      func() int  // of the broker
+	found    func(present bool, run int)
+	present  bool // at the last connection the broker had a session
+	forget   bool // and it was to be made afresh
 
 	dec *packet.Decoder
 	enc packet.Encoder
@@ -59,6 +65,7 @@ func (l *link) connect(ctx context.Context) error {
 
 func (l *link) try(ctx context.Context) error {
 	l.close()
+	run := l.run() // before: what an old one has said may come when it is dead
 	nc, err := (&net.Dialer{Timeout: stall}).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
 		return err
@@ -69,8 +76,9 @@ func (l *link) try(ctx context.Context) error {
 	l.dec = packet.NewClientDecoder(mqtt.V5, 0)
 	l.enc = packet.Encoder{Version: mqtt.V5}
 	l.out = l.out[:0]
+	afresh := l.afresh.Load()
 	l.send(&packet.Connect{
-		Version: mqtt.V5, ClientID: l.id, SessionExpiry: neverExpires, HasSessionExpiry: true, ReceiveMaximum: 65535, RequestProblemInfo: true,
+		Version: mqtt.V5, CleanStart: afresh && l.clean, ClientID: l.id, SessionExpiry: neverExpires, HasSessionExpiry: true, ReceiveMaximum: 65535, RequestProblemInfo: true,
 	})
 	if err := l.flush(); err != nil {
 		return err
@@ -83,10 +91,11 @@ func (l *link) try(ctx context.Context) error {
 	if !ok || ack.Code != mqtt.Success {
 		return fmt.Errorf("got %+v", p)
 	}
-	if l.begun && !ack.SessionPresent {
-		l.vanished()
+	if l.begun && !(afresh && l.clean) {
+		l.found(ack.SessionPresent, run)
 	}
-	l.begun = true
+	l.begun, l.present, l.forget = l.begun && ack.SessionPresent, ack.SessionPresent, afresh
+	l.afresh.Store(false)
 	return nil
 }
 

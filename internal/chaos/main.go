@@ -17,6 +17,10 @@ import (
 type options struct {
 	broker, plugins string
 	durability      string
+	memory          string // of a queue, as the configuration has it
+	retained        string
+	full            bool
+	faults          bool
 	kills           int
 	between         int // acknowledged messages between two kills of the broker
 	publishers      int
@@ -28,9 +32,13 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.broker, "broker", "bin/broker", "the broker")
+	flag.StringVar(&o.broker, "broker", "bin/broker-faults", "the broker")
 	flag.StringVar(&o.plugins, "plugins", "bin/plugins", "its plugins")
 	flag.StringVar(&o.durability, "durability", "sync", "sync, interval or none")
+	flag.StringVar(&o.memory, "queue-memory", "1MiB", "how much of a queue is in memory; little of it makes the rest be on disk only")
+	flag.StringVar(&o.retained, "retained", "retainjson", "what keeps retained messages: retainjson or disk")
+	flag.BoolVar(&o.full, "full", false, "have a small disk that is full now and then; takes root")
+	flag.BoolVar(&o.faults, "faults", true, "damage the store between kills, and let its disk fail and be slow; the broker has to be built with the tag faults")
 	flag.IntVar(&o.kills, "kills", 1000, "how often the broker is killed")
 	flag.IntVar(&o.between, "between", 100, "acknowledged messages between two kills of the broker, at least")
 	flag.IntVar(&o.publishers, "publishers", 6, "publishers")
@@ -41,7 +49,7 @@ func main() {
 	flag.DurationVar(&o.within, "within", time.Hour, "the time that a run may take")
 	flag.Parse()
 	if o.within = max(o.within, 2*o.soak); o.soak > 0 {
-		o.kills = 0
+		o.kills, o.faults = 0, false
 	}
 	os.Exit(perform(&o))
 }
@@ -65,6 +73,7 @@ func perform(o *options) int {
 		fmt.Fprintln(os.Stderr, "chaos: the broker's log is", filepath.Join(dir, "broker.log"))
 		return 1
 	}
+	r.disk.unmount()
 	if err := os.RemoveAll(dir); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 	}

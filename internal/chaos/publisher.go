@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"sync/atomic"
 	"time"
 
@@ -112,11 +113,26 @@ func (p *publisher) nextID() uint16 {
 }
 
 func (p *publisher) transmit(f *flight, dup bool) {
-	m := mqtt.Message{Topic: "chaos/" + p.id, Payload: fmt.Appendf(nil, "%s %d", p.id, f.number), QoS: f.qos}
+	m := mqtt.Message{Topic: "chaos/" + p.id, Payload: payload(p.id, f.number), QoS: f.qos}
 	if f.state > 0 {
 		m = mqtt.Message{Topic: "state/" + p.id, Payload: fmt.Appendf(nil, "%d", f.state), QoS: f.qos, Retain: true}
 	}
 	p.send(&packet.Publish{ID: f.id, Dup: dup, Message: m})
+}
+
+// payload is what a message says, with a checksum: damage must not go unnoticed.
+func payload(publisher string, number uint64) []byte {
+	b := fmt.Appendf(nil, "%s %d ", publisher, number)
+	return fmt.Appendf(b, "%08x", crc32.ChecksumIEEE(b))
+}
+
+// parse reads a payload; false if it is not one.
+func parse(b []byte) (publisher string, number uint64, ok bool) {
+	var sum uint32
+	if _, err := fmt.Sscanf(string(b), "%s %d %x", &publisher, &number, &sum); err != nil {
+		return "", 0, false
+	}
+	return publisher, number, string(payload(publisher, number)) == string(b)
 }
 
 // resend queues everything that is not acknowledged [MQTT-4.4.0-1].
@@ -155,6 +171,7 @@ func (p *publisher) handle(pk packet.Packet) error {
 
 // taken notes that the broker has promised to keep a message.
 func (p *publisher) taken(f *flight) {
+	p.begun = p.begun || f.qos == mqtt.ExactlyOnce // its identifier is kept
 	if f.state > 0 {
 		p.state.Store(max(p.state.Load(), f.state))
 		return

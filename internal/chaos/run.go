@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,8 +22,10 @@ import (
 // configuration is the broker's: an interceptor that changes every message, a
 // store of retained messages, and queues that hold all of a run.
 const configuration = `
-sessions: {durability: %s}
+sessions: {durability: %s, queue_messages: 100000000, queue_bytes: 64GiB, queue_memory: %s}
+retained: {store: %s}
 limits: {queue_messages: 100000000, queue_bytes: 64GiB}
+metrics: {url: '%s'}
 plugins:
   authfile: {enabled: false}
   retainnats: {enabled: false}
@@ -52,24 +55,41 @@ type run struct {
 	subscribers []*subscriber
 	random      *rand.Rand
 
+	disk   *disk   // nil: it is as large as the machine's
+	damage *damage // nil: none is done
+
 	brokerKills, pluginKills, freezes, cuts int
-	descriptors                             int // of the broker when all are connected
+	descriptors, goroutines                 int // of the broker when all are connected
+	warm                                    int // its memory in the first tenth of the kills
 }
 
 func newRun(o *options, dir string) (*run, error) {
-	p, err := newProcess(o.broker, o.plugins, dir, o.durability)
+	p, err := newProcess(o, dir)
 	if err != nil {
 		return nil, err
 	}
+	var small *disk
+	if o.full {
+		if small, err = mountDisk(filepath.Join(dir, "data")); err != nil {
+			return nil, err
+		}
+	}
 	r := &run{
-		options: o, dir: dir, broker: p, book: ledger.New(),
+		options: o, dir: dir, broker: p, book: ledger.New(), disk: small,
 		random: rand.New(rand.NewPCG(o.seed, o.seed)), //nolint:gosec // it has to be repeatable
+	}
+	if o.faults {
+		if r.damage, err = newDamage(o, dir, r.random); err != nil {
+			return nil, err
+		}
+		p.environ = r.damage.environ()
 	}
 	for i := range o.publishers {
 		r.publishers = append(r.publishers, &publisher{
 			link: r.link("p" + strconv.Itoa(i)), book: r.book,
 			pause: time.Second * time.Duration(o.publishers) / time.Duration(o.rate),
 		})
+		r.publishers[i].clean = true
 	}
 	for i, s := range []struct {
 		qos  mqtt.QoS
@@ -86,7 +106,13 @@ func newRun(o *options, dir string) (*run, error) {
 }
 
 func (r *run) link(id string) link {
-	return link{id: id, addr: r.broker.addr, vanished: func() { r.book.Vanished(id) }}
+	return link{id: id, addr: r.broker.addr, run: r.book.Run, found: func(present bool, run int) {
+		if present {
+			r.book.Present(id, run)
+		} else {
+			r.book.Vanished(id, run)
+		}
+	}}
 }
 
 // do makes the run and returns what is wrong.
@@ -97,6 +123,9 @@ func (r *run) do(ctx context.Context) error {
 		return err
 	}
 	defer r.broker.kill()
+	if err := r.damage.possible(); err != nil {
+		return err
+	}
 	for _, s := range r.subscribers {
 		if err := s.subscribe(ctx); err != nil {
 			return err
@@ -120,6 +149,9 @@ func (r *run) do(ctx context.Context) error {
 	if err == nil && r.soak > 0 {
 		err = r.soaking(ctx)
 	}
+	if err != nil {
+		cancel() // nobody is owed anything
+	}
 	stopPublishing()
 	publishing.Wait()
 	for range r.publishers {
@@ -141,24 +173,36 @@ func (r *run) mayhem(ctx context.Context) error {
 		if err := r.acked(ctx, r.between); err != nil {
 			return err
 		}
-		if r.descriptors == 0 {
-			r.descriptors = r.broker.descriptors()
+		if err := r.measure(ctx); err != nil {
+			return err
 		}
 		for range r.random.IntN(3) {
 			r.breakSomething()
 		}
-		if err := wait(ctx, time.Duration(r.random.IntN(20_000))*time.Microsecond); err != nil {
+		if err := r.fillDisk(ctx); err != nil {
 			return err
 		}
-		r.broker.kill()
-		r.brokerKills++
-		if err := r.broker.start(ctx); err != nil {
+		if err := r.killAndStart(ctx, r.damage.next()); err != nil {
 			return err
 		}
 		if time.Since(told) > 10*time.Second {
 			told = time.Now()
 			fmt.Printf("kills=%d acked=%d memory=%dMiB\n", r.brokerKills, r.book.AckedMessages(), r.broker.resident()>>20)
 		}
+	}
+	return nil
+}
+
+// measure notes what the broker holds while nothing has happened yet.
+func (r *run) measure(ctx context.Context) (err error) {
+	if r.descriptors == 0 {
+		r.descriptors = r.broker.descriptors()
+		if r.goroutines, err = r.broker.goroutines(ctx); err != nil {
+			return err
+		}
+	}
+	if r.brokerKills <= r.kills/10 {
+		r.warm = max(r.warm, r.broker.resident())
 	}
 	return nil
 }
@@ -172,8 +216,8 @@ func (r *run) soaking(ctx context.Context) error {
 		if err := r.acked(ctx, r.between); err != nil {
 			return err
 		}
-		if r.descriptors == 0 {
-			r.descriptors = r.broker.descriptors()
+		if err := r.measure(ctx); err != nil {
+			return err
 		}
 		r.breakSomething()
 		if err := wait(ctx, time.Second); err != nil {
@@ -241,6 +285,27 @@ func (r *run) breakSomething() {
 	}
 }
 
+// fillDisk fills the disk, if there is one to be filled, every other time, and
+// half of these frees it again before the broker is killed.
+func (r *run) fillDisk(ctx context.Context) error {
+	if r.disk == nil || r.random.IntN(2) == 0 {
+		return nil
+	}
+	if err := r.disk.fill(); err != nil {
+		return err
+	}
+	if err := wait(ctx, time.Duration(r.random.IntN(500))*time.Millisecond); err != nil {
+		return err
+	}
+	if r.random.IntN(2) == 0 {
+		return nil
+	}
+	if err := r.disk.free(); err != nil {
+		return err
+	}
+	return r.acked(ctx, r.between)
+}
+
 func (r *run) somePlugin() int {
 	list := r.broker.plugins()
 	if len(list) == 0 {
@@ -269,10 +334,8 @@ func (r *run) judge(ctx context.Context) error {
 	if err := r.checkRetained(ctx); err != nil {
 		wrong = append(wrong, err)
 	}
-	if n := r.broker.descriptors(); n > r.descriptors+20 {
-		wrong = append(wrong, fmt.Errorf("the broker had %d descriptors at first and has %d now", r.descriptors, n))
-	}
 	memory := r.broker.resident()
+	wrong = append(wrong, r.checkLeaks(ctx, memory))
 	if err := r.broker.stop(); err != nil {
 		wrong = append(wrong, fmt.Errorf("the broker ended with %w", err))
 	}
@@ -283,9 +346,28 @@ func (r *run) judge(ctx context.Context) error {
 	for _, f := range v.Faults {
 		wrong = append(wrong, errors.New(f))
 	}
-	fmt.Printf("kills=%d plugin_kills=%d freezes=%d cuts=%d acked=%d lost=%d doubled=%d disorder=%d foreign=%d sessions_lost=%d slowest_start=%v memory=%dMiB durability=%s seed=%d\n",
-		r.brokerKills, r.pluginKills, r.freezes, r.cuts, v.Acked, v.Lost, v.Doubled, v.Disorder, v.Foreign, v.Vanished,
+	fmt.Printf("kills=%d plugin_kills=%d freezes=%d cuts=%d disk_full=%d %sacked=%d lost=%d doubled=%d disorder=%d foreign=%d sessions_lost=%d slowest_start=%v memory=%dMiB durability=%s seed=%d\n",
+		r.brokerKills, r.pluginKills, r.freezes, r.cuts, r.disk.fillings(), r.damage, v.Acked, v.Lost, v.Doubled, v.Disorder, v.Foreign, v.Vanished,
 		r.broker.slow.Round(time.Millisecond), memory>>20, r.durability, r.seed)
+	return errors.Join(wrong...)
+}
+
+// checkLeaks looks whether the broker is ready, and holds no more than at first.
+func (r *run) checkLeaks(ctx context.Context, memory int) error {
+	_, err := r.broker.get(ctx, "/readyz")
+	wrong := []error{err}
+	if n := r.broker.descriptors(); n > r.descriptors+20 {
+		wrong = append(wrong, fmt.Errorf("the broker had %d descriptors at first and has %d now", r.descriptors, n))
+	}
+	switch n, err := r.broker.goroutines(ctx); {
+	case err != nil:
+		wrong = append(wrong, err)
+	case n > r.goroutines+30:
+		wrong = append(wrong, fmt.Errorf("the broker had %d goroutines at first and has %d now", r.goroutines, n))
+	}
+	if limit := r.warm + r.warm/2 + 64<<20; memory > limit {
+		wrong = append(wrong, fmt.Errorf("the broker had %d MiB at first and has %d now", r.warm>>20, memory>>20))
+	}
 	return errors.Join(wrong...)
 }
 

@@ -23,7 +23,8 @@ type subscriber struct {
 	qos  mqtt.QoS
 	away time.Duration // how long it stays away after a break, at most
 
-	has map[uint16]bool // QoS 2 identifiers received and not released
+	has        map[uint16]bool // QoS 2 identifiers received and not released
+	subscribed bool            // the broker has said so of the session that is there
 }
 
 // subscribe makes the session.
@@ -31,6 +32,12 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
+	return s.begin()
+}
+
+// begin subscribes over a connection whose session has nothing.
+func (s *subscriber) begin() error {
+	s.subscribed = false
 	s.send(&packet.Subscribe{ID: 1, Subscriptions: []mqtt.Subscription{{Filter: "chaos/#", QoS: s.qos}}})
 	if err := s.flush(); err != nil {
 		return err
@@ -43,7 +50,8 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribing %s: got %+v", s.id, p)
 	}
 	s.book.Session(s.id, s.qos)
-	s.has = make(map[uint16]bool)
+	s.has, s.subscribed = make(map[uint16]bool), true
+	s.begun = true
 	return nil
 }
 
@@ -61,9 +69,17 @@ func (s *subscriber) run(ctx context.Context) {
 			case <-time.After(rand.N(s.away)): //nolint:gosec // any will do
 			}
 		}
-		if s.connect(ctx) != nil {
-			s.close()
-			return
+		for {
+			if s.connect(ctx) != nil {
+				s.close()
+				return
+			}
+			if s.forget {
+				clear(s.has)
+			}
+			if s.present && s.subscribed || s.begin() == nil {
+				break
+			}
 		}
 	}
 }
@@ -93,12 +109,11 @@ func (s *subscriber) handle(pk packet.Packet) error {
 			s.ack(packet.PUBREC, p.ID)
 			return nil
 		}
-		var name string
-		var number uint64
-		if _, err := fmt.Sscanf(string(p.Message.Payload), "%s %d", &name, &number); err != nil {
-			return fmt.Errorf("payload %q: %w", p.Message.Payload, err)
+		if name, number, ok := parse(p.Message.Payload); ok {
+			s.book.Received(s.id, name, number)
+		} else {
+			s.book.Foreign(s.id, p.Message.Payload)
 		}
-		s.book.Received(s.id, name, number)
 		switch p.Message.QoS {
 		case mqtt.AtLeastOnce:
 			s.ack(packet.PUBACK, p.ID)

@@ -20,6 +20,43 @@ func nodeExample(t *testing.T) string {
 	return folder
 }
 
+// A name that the contract does not have is an error where the author wrote it:
+// sent, it would be an answer that says nothing.
+func TestNodeRefusesUnknownNames(t *testing.T) {
+	t.Parallel()
+	const script = `
+		const { allowWith, grant, interest } = require('./gatehouse');
+		const tell = (f) => { try { console.log(JSON.stringify(f())); } catch (err) { console.log(err.name + ': ' + err.message); } };
+		tell(() => grant('t', { actions: ['publish', 'Receive'] }));
+		tell(() => grant('t', { actions: ['publsh'] }));
+		tell(() => grant('t', { actions: ['unspecified'] }));
+		tell(() => interest('publish', { payload: 'head', mayChange: ['topic'], origins: ['will'] }).hook);
+		tell(() => interest('published'));
+		tell(() => interest('publish', { payload: 'some' }));
+		tell(() => interest('publish', { mayChange: ['topics'] }));
+		tell(() => interest('event', { events: ['connectd'] }));
+		tell(() => interest('publish', { origins: ['nobody'] }));
+		tell(() => allowWith({ durability: 'never' }));`
+	out := string(program.Run(t, nodeExample(t), nil, program.Need(t, "node", "nodejs"), "-e", script))
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	for i, want := range []string{
+		`{"effect":"GRANT_EFFECT_ALLOW","actions":["GRANT_ACTION_PUBLISH","GRANT_ACTION_RECEIVE"],"filter":"t"}`,
+		"RangeError: publsh is none of publish, subscribe, receive",
+		"RangeError: unspecified is none of publish, subscribe, receive",
+		`"HOOK_PUBLISH"`,
+		"RangeError: published is none of connect, publish, subscribe, unsubscribe, deliver, event, retain",
+		"RangeError: some is none of full, head, none",
+		"RangeError: topics is none of topic, ",
+		"RangeError: connectd is none of ",
+		"RangeError: nobody is none of ",
+		"RangeError: never is none of sync, interval, none",
+	} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], want) {
+			t.Fatalf("line %d does not begin with %q:\n%s", i, want, out)
+		}
+	}
+}
+
 // The example in Node, with real clients: what it changes and refuses, and that
 // it survives kill -9 and its own replacement.
 func TestNodeInterceptor(t *testing.T) {

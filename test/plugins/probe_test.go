@@ -71,6 +71,7 @@ func (s *site) connect(ctx context.Context, id, method, first string, answers ..
 	}
 	c := paho.NewClient(paho.ClientConfig{Conn: conn, AuthHandler: &counting{answers}})
 	cp := &paho.Connect{ClientID: id, CleanStart: true, KeepAlive: 60}
+	cp.Properties = &paho.ConnectProperties{SessionExpiryInterval: new(uint32(60)), RequestProblemInfo: true}
 	if method != "" {
 		cp.Properties = &paho.ConnectProperties{AuthMethod: method, AuthData: []byte(first)}
 	}
@@ -132,7 +133,7 @@ func TestAuthenticate(t *testing.T) {
 // of a hook comes back, and what its scopes do not permit is refused.
 func TestHostClient(t *testing.T) {
 	t.Parallel()
-	const scopes = "    scopes: [publish, clients.read, retained.read, retained.write, shared.read, shared.write]\n"
+	const scopes = "    scopes: [publish, clients.read, sessions.read, retained.read, retained.write, shared.read, shared.write]\n"
 	eachProbe(t, scopes, func(s *site) {
 		ctx, cancel := context.WithTimeout(s.Context(), program.Patience)
 		defer cancel()
@@ -147,6 +148,7 @@ func TestHostClient(t *testing.T) {
 			{"ask/client", "me", "me at level 5"},
 			{"ask/client", "nobody", "NOT_FOUND"},
 			{"ask/clients", "", "me among them"},
+			{"ask/durability", "me", "DURABILITY_NONE"},
 			{"ask/retain", "kept/x", "revision"},
 			{"ask/retained", "kept/x", "kept/x=kept"},
 			{"ask/retained-list", "kept/#", "kept/x"},

@@ -107,6 +107,21 @@ func (s *site) expect(want string, good bool, name string, args ...string) {
 	}
 }
 
+// answers repeats a program until it ends well: what decides may have to do so
+// within a deadline that a busy machine does not keep.
+func (s *site) answers(name string, args ...string) {
+	s.Helper()
+	for end := time.Now().Add(2 * program.Patience); ; {
+		out, code := s.client(name, args...)
+		if code == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			s.Fatalf("%s %q: exit code %d\n%s", name, args, code, out)
+		}
+	}
+}
+
 // edit replaces a text in a file of the plugin, as an editor does.
 func (s *site) edit(file, from, to string) {
 	s.Helper()

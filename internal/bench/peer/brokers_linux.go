@@ -17,11 +17,11 @@ type Programs struct {
 	Dir  string // where programs are built
 }
 
-// Null is a broker of this program itself: see its command null.
-func (p Programs) Null() (Broker, error) {
+// Null is a broker of this program itself: see its commands null and null+gate.
+func (Programs) Null(command string) (Broker, error) {
 	self, err := os.Executable()
-	return Broker{Name: "null", Command: func(_ string, addr netip.AddrPort) ([]string, error) {
-		return []string{self, "null", addr.String()}, nil
+	return Broker{Name: command, Command: func(_ string, addr netip.AddrPort) ([]string, error) {
+		return []string{self, command, addr.String()}, nil
 	}}, err
 }
 

@@ -69,8 +69,68 @@ func TestVerdict(t *testing.T) {
 			d("exact", 4)
 		}, Verdict{Foreign: 1}},
 		"a session is forgotten": {func(l *Ledger, _ deliver) {
-			l.Vanished("exact")
+			l.Vanished("exact", 0)
 		}, Verdict{Vanished: 1}},
+		"a payload is not what was sent": {func(l *Ledger, _ deliver) {
+			l.Foreign("exact", []byte("q"))
+		}, Verdict{Foreign: 1}},
+		"what was written last is damaged": {func(l *Ledger, d deliver) {
+			l.Acked("p", 1)
+			d("exact", 1)
+			d("once", 1)
+			l.Killed()
+			l.Acked("p", 2) // lost with the damage
+			l.Killed()
+			l.Damaged(1)
+			d("exact", 1) // for the broker has forgotten that it is done
+			l.Acked("p", 3)
+			d("exact", 3)
+			d("once", 3)
+		}, Verdict{Acked: 3}},
+		"what was written before the damage is lost": {func(l *Ledger, d deliver) {
+			l.Acked("p", 1)
+			d("exact", 1)
+			l.Killed()
+			l.Acked("p", 2)
+			l.Killed()
+			l.Damaged(1)
+		}, Verdict{Acked: 2, Lost: 1}},
+		"what was sent after the damage is lost": {func(l *Ledger, _ deliver) {
+			l.Killed()
+			l.Damaged(0)
+			l.Acked("p", 1)
+		}, Verdict{Acked: 1, Lost: 2}},
+		"what was sent after the damage is doubled": {func(l *Ledger, d deliver) {
+			l.Killed()
+			l.Damaged(0)
+			n := l.Send("p", 2)
+			d("exact", 1, 1, n, n)
+		}, Verdict{Doubled: 1}},
+		"the damaged store is put aside": {func(l *Ledger, d deliver) {
+			l.Acked("p", 1)
+			l.Killed()
+			l.Vanished("exact", 1) // told before it is known why
+			l.Gone()
+			l.Session("exact", 2)
+			l.Acked("p", 2) // sent before the session began anew
+			d("once", 2)
+			l.Vanished("once", 1)
+		}, Verdict{Acked: 2}},
+		"a session is gone that was there after that": {func(l *Ledger, _ deliver) {
+			l.Killed()
+			l.Gone()
+			l.Present("exact", 1)
+			l.Killed()
+			l.Vanished("exact", 2)
+		}, Verdict{Vanished: 1}},
+		"a session that began anew misses something": {func(l *Ledger, d deliver) {
+			l.Killed()
+			l.Gone()
+			l.Vanished("exact", 2)
+			l.Session("exact", 2)
+			l.Acked("p", l.Send("p", 1))
+			d("once", 4)
+		}, Verdict{Acked: 1, Lost: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(c.spoil)

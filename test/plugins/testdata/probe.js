@@ -4,7 +4,7 @@
 // ask/ name.
 
 const grpc = require('@grpc/grpc-js');
-const { serve, allow, allowWith, deny, refuse, interest, reason } = require('./gatehouse');
+const { serve, allowWith, deny, refuse, interest, reason } = require('./gatehouse');
 
 class Probe {
   constructor({ host }) {
@@ -16,7 +16,7 @@ class Probe {
   }
 
   validate() {
-    return allow();
+    return allowWith({ durability: 'none' });
   }
 
   async authenticate(connect, exchange) {
@@ -50,6 +50,8 @@ class Probe {
         const { client } = (await host.call('GetClient', { client_id: arg })).client;
         return `${client.client_id} at level ${client.protocol_level}`;
       }
+      case 'durability':
+        return (await host.call('GetSession', { client_id: arg })).session.durability;
       case 'clients': {
         const ids = (await host.call('ListClients', { limit: 100 })).clients.map((c) => c.client.client_id);
         return ids.includes('me') ? 'me among them' : ids.join();

@@ -3,7 +3,7 @@
 import grpc
 
 import gatehouse
-from gatehouse.plugin.v1 import host_pb2, message_pb2
+from gatehouse.plugin.v1 import client_pb2, host_pb2, message_pb2
 
 
 class Probe(gatehouse.Plugin):
@@ -13,7 +13,7 @@ class Probe(gatehouse.Plugin):
         return [gatehouse.interest("connect"), gatehouse.interest("publish", ["ask/#"])]
 
     def validate(self, connect):
-        return gatehouse.allow()
+        return gatehouse.allow(durability="none")
 
     def authenticate(self, connect, exchange):
         if connect.authentication_method != "COUNT":
@@ -40,6 +40,9 @@ class Probe(gatehouse.Plugin):
         if what == "client":
             c = stub.GetClient(host_pb2.GetClientRequest(client_id=arg)).client.client
             return f"{c.client_id} at level {c.protocol_level}"
+        if what == "durability":
+            s = stub.GetSession(host_pb2.GetSessionRequest(client_id=arg)).session
+            return client_pb2.Durability.Name(s.durability)
         if what == "clients":
             ids = [c.client.client_id for c in stub.ListClients(host_pb2.ListClientsRequest(limit=100)).clients]
             return "me among them" if "me" in ids else f"{ids}"
