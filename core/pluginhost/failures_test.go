@@ -24,7 +24,7 @@ func TestStartFailures(t *testing.T) {
 		modes []string
 		limit time.Duration // start timeout; 0: the default
 		kind  FailureKind
-		state State // of the plugin where it is not required
+		state State    // of the plugin where it is not required
 		wants []string // LIMIT is the start timeout
 	}{
 		{

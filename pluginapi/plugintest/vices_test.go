@@ -83,10 +83,18 @@ func TestVicesAreFound(t *testing.T) {
 			if strings.HasPrefix(v.fails, v.kind) { // what all plugins have is as in TestNoVice
 				only = v.kind + "/*"
 			}
-			results := checkVicious(t, path, v.kind, v.vice, Only(only))
-			if failed := failures(t, results); !slices.Equal(failed, []string{v.fails}) {
-				t.Errorf("failed %q, want %s", failed, v.fails)
+			tries := 1
+			if slices.Contains(hanging, v.vice) {
+				tries = 3 // on a machine that stands still for seconds, others hang as well
 			}
+			var failed []string
+			for range tries {
+				failed = failures(t, checkVicious(t, path, v.kind, v.vice, Only(only)))
+				if slices.Equal(failed, []string{v.fails}) {
+					return
+				}
+			}
+			t.Errorf("failed %q, want %s", failed, v.fails)
 		})
 	}
 }
