@@ -27,6 +27,11 @@ func BenchmarkQoS0(b *testing.B) {
 				Interests:   []hook.Interest{{Point: hook.PointPublish}},
 			}})
 		}},
+		{"observer", func(h *hook.Hooks) {
+			h.SetObservers([]hook.ObserverEntry{{Observer: nobody{}, Interests: []hook.Interest{{
+				Point: hook.PointEvent, Events: []hook.EventKind{hook.Published},
+			}}}})
+		}},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			h := hook.NewHooks(nil)
@@ -64,3 +69,7 @@ func BenchmarkQoS0(b *testing.B) {
 		})
 	}
 }
+
+type nobody struct{}
+
+func (nobody) Observe(context.Context, []hook.Event, uint64) {}

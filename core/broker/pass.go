@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"slices"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/admission"
@@ -105,9 +106,21 @@ func (r *run) distribute(b *Broker, cl *client, of *parcel) {
 	if !grouped {
 		targets = slices.DeleteFunc(targets, func(t router.Target) bool { return b.passTo(&t, l) })
 	}
-	receivers := len(all)
-	wanted := len(targets) > 0 || b.hooks.Observes(hook.Published) || receivers == 0 && b.hooks.Observes(hook.NotConsumed)
-	for n := 0; n < len(l.Payloads) && wanted; n++ {
+	published, unread := b.hooks.Observes(hook.Published), len(all) == 0 && b.hooks.Observes(hook.NotConsumed)
+	switch {
+	case len(targets) > 0 || unread:
+		b.distributeEach(ctx, cl, l, targets, len(all), grouped)
+	case published:
+		r.events = b.publishedTogether(cl, l, r.events)
+	}
+	clear(all)
+	r.targets = all[:0]
+}
+
+// distributeEach takes the messages of a parcel to those receivers that can't be
+// passed it.
+func (b *Broker) distributeEach(ctx context.Context, cl *client, l *session.Parcel, targets []router.Target, receivers int, grouped bool) {
+	for n := range l.Payloads {
 		m := l.Message(n)
 		if grouped && n > 0 { // every message has a member of its own
 			receivers = b.route(ctx, nil, m)
@@ -119,8 +132,6 @@ func (r *run) distribute(b *Broker, cl *client, of *parcel) {
 		}
 		b.published(cl, m, receivers)
 	}
-	clear(all)
-	r.targets = all[:0]
 }
 
 // passTo passes a parcel on to one receiver; false if that is no way for it.

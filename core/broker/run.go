@@ -34,6 +34,7 @@ type run struct {
 	items   []inbound
 	calls   []*hook.Call
 	targets []router.Target
+	events  []hook.Event
 	now     time.Time // when what is being handled was read
 	arrived tally     // of that
 	parcel  parcel    // publishes that are passed on as they came

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gatehouse-mqtt/gatehouse/core/hook"
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
+	"github.com/gatehouse-mqtt/gatehouse/core/session"
 )
 
 // counters are the broker's own numbers.
@@ -231,6 +232,24 @@ func (b *Broker) published(cl *client, m *mqtt.Message, receivers int) {
 	if receivers == 0 && b.hooks.Observes(hook.NotConsumed) {
 		b.emit(cl, &hook.Event{Kind: hook.NotConsumed, Message: m})
 	}
+}
+
+// publishedTogether tells of the messages of a parcel that were routed. events is
+// room for that, and returned empty.
+func (b *Broker) publishedTogether(cl *client, l *session.Parcel, events []hook.Event) []hook.Event {
+	now, messages, info := time.Now(), l.Messages(), cl.info.Load()
+	seq := cl.seq.Add(uint64(len(messages))) - uint64(len(messages))
+	for i := range messages {
+		seq++
+		e := hook.Event{Kind: hook.Published, Time: now, ClientID: cl.id, Seq: seq, Message: &messages[i]}
+		if info != nil {
+			e.Client, e.ConnectionID = info, info.ConnectionID
+		}
+		events = append(events, e)
+	}
+	b.hooks.EmitRun(events)
+	clear(events)
+	return events[:0]
 }
 
 // dropped counts and tells of a message that does not reach a client, or that

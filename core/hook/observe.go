@@ -72,6 +72,29 @@ func (h *Hooks) Emit(e *Event) {
 	}
 }
 
+// EmitRun queues events as Emit does, all of one kind and about messages with
+// one topic: what they have in common is looked at once. The slice is the
+// caller's again when it returns.
+func (h *Hooks) EmitRun(events []Event) {
+	set := h.observers.Load()
+	if len(events) == 0 || set.mask&(1<<events[0].Kind) == 0 {
+		return
+	}
+	for _, t := range set.taps {
+		switch {
+		case !t.filter.Load().wants(&events[0]):
+		case t.entry.Only == nil:
+			t.pushRun(events)
+		default:
+			for i := range events {
+				if t.entry.Only(&events[i]) {
+					t.push(&events[i])
+				}
+			}
+		}
+	}
+}
+
 // eventFilter is an observer's interest, compiled.
 type eventFilter struct {
 	mask      uint32
@@ -157,6 +180,29 @@ func startTap(e ObserverEntry, h *Hooks) *tap {
 
 func (t *tap) push(e *Event) {
 	t.mu.Lock()
+	first := t.n == 0
+	t.put(e)
+	t.mu.Unlock()
+	if first {
+		t.signal()
+	}
+}
+
+func (t *tap) pushRun(events []Event) {
+	t.mu.Lock()
+	first := t.n == 0
+	for i := range events {
+		t.put(&events[i])
+	}
+	t.mu.Unlock()
+	if first {
+		t.signal()
+	}
+}
+
+// put adds an event to the ring, in place of the oldest if it is full. The caller
+// holds mu.
+func (t *tap) put(e *Event) {
 	if t.n == len(t.ring) {
 		t.grow()
 	}
@@ -167,11 +213,6 @@ func (t *tap) push(e *Event) {
 	}
 	t.ring[(t.head+t.n)%len(t.ring)] = *e
 	t.n++
-	first := t.n == 1
-	t.mu.Unlock()
-	if first {
-		t.signal()
-	}
 }
 
 // grow doubles the ring up to its bound, so that an observer that keeps up

@@ -50,6 +50,42 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// A run of events reaches those who want the first of them, and of these each
+// gets what is for him.
+func TestEmitRun(t *testing.T) {
+	h := hook.NewHooks(nil)
+	all, other, odd, short := &recorder{}, &recorder{}, &recorder{}, &recorder{block: make(chan struct{}), entered: make(chan struct{})}
+	of := func(filter string) []hook.Interest {
+		return []hook.Interest{{Point: hook.PointEvent, Events: []hook.EventKind{hook.Published}, Filters: []string{filter}}}
+	}
+	h.SetObservers([]hook.ObserverEntry{
+		{Observer: all, Interests: of("a/#")}, {Observer: other, Interests: of("b")},
+		{Observer: odd, Only: func(e *hook.Event) bool { return e.Seq%2 == 1 }}, {Observer: short, Queue: 4},
+	})
+	h.Emit(&hook.Event{Kind: hook.Connected})
+	<-short.entered
+	events := make([]hook.Event, 10)
+	for i := range events {
+		events[i] = hook.Event{Kind: hook.Published, Seq: uint64(i), Message: &mqtt.Message{Topic: "a/b"}}
+	}
+	h.EmitRun(events)
+	h.EmitRun(nil)
+	clear(events) // they are ours again
+	close(short.block)
+	h.Close()
+	if len(all.events) != 10 || len(other.events) != 0 || len(odd.events) != 5 || len(short.events) != 5 || short.dropped != 6 {
+		t.Errorf("told %d, %d, %d and %d events, %d dropped", len(all.events), len(other.events), len(odd.events), len(short.events), short.dropped)
+	}
+	for i, e := range all.events {
+		if e.Seq != uint64(i) {
+			t.Errorf("event %d is %d", i, e.Seq)
+		}
+	}
+	if short.events[1].Seq != 6 {
+		t.Errorf("the oldest event that is left is %d", short.events[1].Seq)
+	}
+}
+
 // A slow observer delays nobody and loses the oldest events, which it is told.
 func TestSlowObserver(t *testing.T) {
 	h := hook.NewHooks(nil)

@@ -43,6 +43,26 @@ func (l *Parcel) Message(i int) *mqtt.Message {
 	}
 }
 
+// Messages returns all of them. They share memory with each other, and none with
+// the packets.
+func (l *Parcel) Messages() []mqtt.Message {
+	size := 0
+	for _, p := range l.Payloads {
+		size += p.To - p.From
+	}
+	payloads := make([]byte, 0, size)
+	messages := make([]mqtt.Message, len(l.Payloads))
+	for i, p := range l.Payloads {
+		from := len(payloads)
+		payloads = append(payloads, l.Packets[p.From:p.To]...)
+		messages[i] = mqtt.Message{
+			Topic: l.Topic, Publisher: l.Publisher, Origin: mqtt.FromClient, Created: l.Created,
+			Payload: payloads[from:len(payloads):len(payloads)],
+		}
+	}
+	return messages
+}
+
 // maxPassed is how many bytes may wait in Passed: about what a writer takes at
 // once.
 const maxPassed = 64 << 10
