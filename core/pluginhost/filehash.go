@@ -17,7 +17,8 @@ import (
 // filesHeader begins what is hashed; another way to do it would have another.
 const filesHeader = "gatehouse-files-1\n"
 
-// hash is the SHA-256 of all files of a plugin, in hexadecimal: of the header
+// hash is the SHA-256 of all files of a plugin, but for attach.json, which comes
+// and goes with whoever debugs it, in hexadecimal: of the header
 // and then one line for each entry below its folder, the folder itself first,
 // in the order in which [filepath.WalkDir] finds them (each folder's entries by
 // name), or for its program alone:
@@ -59,6 +60,9 @@ func (p place) hash(ctx context.Context) (string, error) {
 		rel, err := filepath.Rel(folder, path)
 		if err != nil {
 			return err
+		}
+		if rel == attachFile {
+			return nil
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			return addLink(ctx, h, folder, path, rel)

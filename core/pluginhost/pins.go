@@ -52,8 +52,9 @@ func (o *Options) lockFile() string {
 }
 
 // check refuses a plugin whose files are not those of the lock file. It is made
-// before anything of them is run.
-func (p *pins) check(ctx context.Context, name string, at place) error {
+// before anything of them is run. guest is where somebody runs the plugin by hand;
+// "": nobody does.
+func (p *pins) check(ctx context.Context, name string, at place, guest string) error {
 	if p == nil || p.path == "" && !p.required || p.shadowing != nil && !p.required {
 		return nil
 	}
@@ -71,6 +72,9 @@ func (p *pins) check(ctx context.Context, name string, at place) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("its files can't be compared with %s: %w", p.path, err)
+	case pinned && guest != "":
+		return fmt.Errorf("it is pinned in %s, and %s beside its files leads to %s: what somebody runs by hand has no files to compare, so that it is "+
+			"not attached to a pinned plugin; take the entry out while you debug it, or remove %s", p.path, attachFile, guest, filepath.Join(at.folder, attachFile))
 	case p.shadowing.pinned(locked, got):
 		return nil
 	case p.shadowing != nil:
@@ -79,9 +83,6 @@ func (p *pins) check(ctx context.Context, name string, at place) error {
 	case !pinned:
 		return fmt.Errorf("it has no entry in %s, and plugins_locked demands one: if its files (SHA-256 %s) are as they should be, accept them with %q",
 			cmp.Or(p.path, "a lock file"), got, p.command(name))
-	case got != want && at.folder != "" && exists(filepath.Join(at.folder, attachFile)):
-		return fmt.Errorf("it is pinned in %s, and there is an %s beside its files: what somebody runs by hand has no files to compare, so that it is "+
-			"not attached to a pinned plugin; take the entry out while you debug it, or remove %s", p.path, attachFile, filepath.Join(at.folder, attachFile))
 	case got != want:
 		return fmt.Errorf("its files have the SHA-256 %s, and %s has %s for them: if they are as they should be, accept them with %q",
 			got, p.path, want, p.command(name))

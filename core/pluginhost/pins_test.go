@@ -5,11 +5,14 @@ package pluginhost
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 )
 
 // newFolder makes a plugin's folder, and hashOf hashes it.
@@ -128,6 +131,38 @@ func TestLockedPluginAtTheStart(t *testing.T) {
 	var f *Failure
 	if !errors.As(err, &f) || f.Kind != KindRefused || !strings.Contains(err.Error(), "if they are as they should be, accept them with") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// An attach.json that was left behind by whoever debugged a pinned plugin does not
+// keep it from being started; one that leads to somebody does.
+func TestLockedPluginWithAttachFile(t *testing.T) {
+	dir, err := os.MkdirTemp("", "gh") //nolint:usetesting // a socket's path must be short
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	byHand := serveAttached(t, dir)
+	attachBeside := func(th *testHost) {
+		text, _ := json.Marshal(pluginapi.Attach{Schema: 1, Address: "unix://" + byHand.socket})
+		must(t, os.WriteFile(filepath.Join(th.dir, "auth", attachFile), text, 0o600))
+	}
+	th := newTestHost(t, nil)
+	th.install(t, "auth")
+	locked := th.lock(t)[0].Hash
+	attachBeside(th)
+	if _, err := th.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "not attached to a pinned plugin") {
+		t.Errorf("error is %v", err)
+	}
+
+	byHand.kill()
+	th = newTestHost(t, nil)
+	th.install(t, "auth")
+	attachBeside(th)
+	if got := th.lock(t)[0].Hash; got != locked {
+		t.Errorf("the hash is %s, and was %s without %s", got, locked, attachFile)
+	}
+	th.mustStart(t)
+	if s := th.status(t, "auth"); s.State != Ready || s.PID == 0 {
+		t.Errorf("status is %+v", s)
 	}
 }
 

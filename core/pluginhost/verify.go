@@ -56,7 +56,7 @@ func (v *verifier) verify(ctx context.Context) (*verified, error) {
 	case p.attach != "":
 		return &verified{attach: p.attach}, nil
 	}
-	if err := v.pins.check(ctx, v.Name, p); err != nil {
+	if err := v.pins.check(ctx, v.Name, p, v.guest()); err != nil {
 		return &verified{}, err
 	}
 	switch {
@@ -119,8 +119,11 @@ func (v *verifier) verifyFolder() (*verified, error) {
 	switch {
 	case out.attach != "" && (out.manifest == nil || answers(out.attach)):
 		return out, nil
-	case out.manifest == nil:
+	case attachErr != nil && out.manifest == nil:
 		return out, attachErr
+	case out.manifest == nil:
+		return out, fmt.Errorf("%s has nothing but an %s, and nobody answers where that leads: start the plugin again, or remove the folder",
+			v.place.folder, attachFile)
 	}
 	out.attach = ""
 	if err := v.command(out); err != nil {
