@@ -29,6 +29,9 @@ func (s *validatorService) Validate(ctx context.Context, req *pluginv1.ValidateR
 	defer s.core.work.done(1)
 	d, err := in.validator.ValidateConnection(ctx, connectFromProto(req.GetConnect()))
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil, toStatus("validate connection", err) // nobody waits for it
+		}
 		s.core.failures.warn("validator could not decide", slog.String("client", req.GetConnect().GetClientId()), slog.Any("err", err))
 		return nil, toStatus("validate connection", err)
 	}

@@ -79,7 +79,8 @@ func (s *server) Explain(ctx context.Context, req *adminv1.ExplainRequest) (*adm
 		Topic:     req.GetTopic(), QoS: mqtt.QoS(req.GetQos()), Retain: req.GetRetain(), Payload: req.GetPayload(), Ask: req.GetAsk(),
 	})
 	if errors.Is(err, broker.ErrUnknownClient) {
-		return nil, fmt.Errorf("no client %q is connected: %w", req.GetClientId(), admin.ErrUnknown)
+		return nil, fmt.Errorf("no client %q is connected, and none was refused lately; \"broker plugin trace --hook connect --client %s\" shows the next attempt: %w",
+			req.GetClientId(), req.GetClientId(), admin.ErrUnknown)
 	}
 	if err != nil {
 		return nil, err

@@ -48,6 +48,15 @@ func TestExplain(t *testing.T) {
 		t.Errorf("a message that was only asked about was delivered: %v", m)
 	default:
 	}
+	if _, _, err := p.dial5("locked-out", "alice", "wrong"); err == nil {
+		t.Fatal("a wrong password was let in")
+	}
+	out := s.does("explain", "--client", "locked-out", "--topic", "t")
+	for _, want := range []string{"connect  authfile  refused its CONNECT from 127.0.0.1:", "  <- ends it", "\nrefused with 0x8"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("explain printed\n%s\nand not\n%s", out, want)
+		}
+	}
 	if got := s.refusesTo("explain", "--client", "nobody", "--topic", "t"); !strings.Contains(got, `no client "nobody" is connected`) {
 		t.Errorf("said %q", got)
 	}

@@ -46,6 +46,7 @@ type Broker struct {
 	authentications admission.Turnstile
 	comings         *admission.Repetition // of client identifiers
 	refusalLog      refusalLog
+	lastRefused     lastRefused
 	queued          admission.Budget // of what waits in all sessions, in memory
 	spilled         admission.Budget // of what waits only on disk
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -38,17 +39,17 @@ type Step struct {
 	Refuses bool
 }
 
-// Explain says what would become of an action of a connected client. Nothing is
-// delivered, stored or changed. ErrUnknownClient is returned if it is not
-// connected; ctx bounds the wait for interceptors.
+// Explain says what would become of an action of a connected client, or why one
+// that is not connected was refused lately. Nothing is delivered, stored or
+// changed. ErrUnknownClient is returned if it is neither; ctx bounds the wait for
+// interceptors.
 func (a Clients) Explain(ctx context.Context, id string, q Question) (*Explanation, error) {
-	cl := a.b.clients.get(id)
-	if cl == nil {
-		return nil, ErrUnknownClient
+	var c *conn
+	if cl := a.b.clients.get(id); cl != nil {
+		c = cl.current()
 	}
-	c := cl.current()
 	if c == nil {
-		return nil, ErrUnknownClient
+		return a.b.explainRefused(id)
 	}
 	e := &explainer{conn: c, q: q, out: &Explanation{Accepted: true}}
 	e.connected()
@@ -58,6 +59,23 @@ func (a Clients) Explain(ctx context.Context, id string, q Question) (*Explanati
 		e.publish(ctx)
 	}
 	return e.out, nil
+}
+
+// explainRefused tells of the CONNECT of a client that did not get in.
+func (b *Broker) explainRefused(id string) (*Explanation, error) {
+	r, ok := b.lastRefused.last(id)
+	if !ok {
+		return nil, ErrUnknownClient
+	}
+	verb := "refused"
+	if r.err != "" {
+		verb = fmt.Sprintf("could not decide about (%s) and so refused", r.err)
+	}
+	says := fmt.Sprintf("%s its CONNECT from %s %v ago", verb, r.peer, time.Since(r.at).Round(time.Second))
+	if r.reason != "" {
+		says += fmt.Sprintf(", with the reason %q", r.reason)
+	}
+	return &Explanation{Code: r.code, Steps: []Step{{What: "connect", Who: cmp.Or(r.by, "broker"), Says: says, Refuses: true}}}, nil
 }
 
 // explainer goes the way of a packet and takes notes.

@@ -42,6 +42,7 @@ func (c *conn) refuse(why RefusalCause, clientID string, adm *hook.Admission) {
 	adm.Code = connackCode(adm.Code)
 	c.endConnect(adm.Code, adm.Reason)
 	c.b.stats.refused(why, 1)
+	c.b.lastRefused.add(clientID, c.peer, adm)
 	attrs := []slog.Attr{
 		slog.String("client", clientID), slog.String("peer", c.peer), slog.String("code", adm.Code.String()),
 		slog.String("reason", adm.Reason), slog.String("cause", string(why)),

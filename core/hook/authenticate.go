@@ -122,6 +122,9 @@ func (h *Hooks) decide(ctx context.Context, c *Connect, ask func(*validatorStage
 		}
 		d, err := a.decision, a.err
 		if err != nil {
+			if abandoned(ctx) {
+				return &Admission{Code: mqtt.ServerUnavailable, By: s.Name, Err: err}
+			}
 			if !s.applyPolicy(adm, err) {
 				h.log.LogAttrs(ctx, slog.LevelWarn, "validator could not decide",
 					slog.String("plugin", s.Name), slog.String("client", c.ClientID),

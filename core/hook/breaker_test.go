@@ -3,6 +3,7 @@ package hook_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -255,5 +256,37 @@ func TestBreakerOfValidator(t *testing.T) {
 	}
 	if got := c.Read()[0]; calls != 2 || got.Rejected != 3 || got.Breaker != hook.BreakerOpen {
 		t.Errorf("%d calls, %+v", calls, got)
+	}
+}
+
+// A client that leaves while a validator decides is not held against the
+// validator: it is neither a failure nor a matter of policy.
+func TestAbandonedCall(t *testing.T) {
+	counters := new(hook.Counters)
+	h := hook.NewHooks(nil)
+	asked := make(chan struct{})
+	h.SetValidators([]hook.ValidatorEntry{{
+		Name: "slow", Counters: counters,
+		Validator: hook.ValidatorFunc(func(ctx context.Context, _ *hook.Connect) (*hook.Decision, error) {
+			close(asked)
+			<-ctx.Done()
+			return nil, fmt.Errorf("%w: %w", hook.ErrLost, ctx.Err())
+		}),
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	if adm := h.Validate(ctx, &hook.Connect{ClientID: "c"}); adm.Code != mqtt.ServerUnavailable {
+		t.Errorf("admission %+v", adm)
+	}
+	for _, c := range counters.Read() {
+		if c.Failed != 0 || c.Timeouts != 0 || c.Refused != 0 {
+			t.Errorf("counted %+v", c)
+		}
+	}
+	if l := counters.Latencies(); len(l) != 1 || l[0].Outcome != hook.OutcomeAbandoned || l[0].Outcome.String() != "abandoned" || l[0].Count != 1 {
+		t.Errorf("latencies %+v", l)
 	}
 }

@@ -18,14 +18,15 @@ const (
 	OutcomeRefuse
 	OutcomeDisconnect
 	OutcomeAbstain
-	OutcomeFailed  // it could not decide, or made a change that it may not make
-	OutcomeTimeout // it did not answer in time
+	OutcomeFailed    // it could not decide, or made a change that it may not make
+	OutcomeTimeout   // it did not answer in time
+	OutcomeAbandoned // the client left before it had answered
 	numOutcomes
 )
 
 // String names the outcome in lower case.
 func (o Outcome) String() string {
-	names := [...]string{"pass", "change", "drop", "refuse", "disconnect", "abstain", "failed", "timeout"}
+	names := [...]string{"pass", "change", "drop", "refuse", "disconnect", "abstain", "failed", "timeout", "abandoned"}
 	if int(o) < len(names) {
 		return names[o]
 	}

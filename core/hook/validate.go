@@ -259,7 +259,7 @@ func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, o
 		if err == nil {
 			return t, nil
 		}
-		pc.fail(err, t.took)
+		pc.fail(ctx, err, t.took)
 		holds := onError == OnErrorHold || errors.Is(err, ErrPaused)
 		if !holds || ctx.Err() != nil || x.final() || !p.mayRepeat(err) {
 			return t, err
@@ -276,8 +276,13 @@ func (p *Policy) attempt(ctx context.Context, hook any, timeout time.Duration, o
 	}
 }
 
-// fail counts an attempt that decided nothing.
-func (pc *pointCounters) fail(err error, took time.Duration) {
+// fail counts an attempt that decided nothing. That nobody waits for it any more
+// is no failure.
+func (pc *pointCounters) fail(ctx context.Context, err error, took time.Duration) {
+	if abandoned(ctx) {
+		pc.took[OutcomeAbandoned].add(took, 1)
+		return
+	}
 	pc.failed.Add(1)
 	if errors.Is(err, ErrTimeout) {
 		pc.timeouts.Add(1)
@@ -286,6 +291,9 @@ func (pc *pointCounters) fail(err error, took time.Duration) {
 	}
 	pc.took[OutcomeFailed].add(took, 1)
 }
+
+// abandoned reports whether whoever a call was made for has left.
+func abandoned(ctx context.Context) bool { return errors.Is(ctx.Err(), context.Canceled) }
 
 func callWithin(ctx context.Context, timeout time.Duration, f func(context.Context) error) error {
 	if timeout < 0 {

@@ -506,7 +506,8 @@ type LatencyHistogram struct {
 	// The hook, in lower case.
 	Hook string `protobuf:"bytes,1,opt,name=hook,proto3" json:"hook,omitempty"`
 	// How they ended: "pass", "change", "drop", "refuse", "disconnect",
-	// "abstain", "failed" or "timeout". A validator that allows lets pass.
+	// "abstain", "failed", "timeout" or "abandoned". A validator that allows
+	// lets pass.
 	Outcome string `protobuf:"bytes,2,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	// How many.
 	Count uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
