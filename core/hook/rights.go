@@ -48,6 +48,9 @@ func NewRights(lists []*Grants, clientID, username string) *Rights {
 // level fits no topic at all, and nor does an empty one: a client must not
 // choose itself a name that widens its rights.
 func fill(filter, clientID, username string) (string, bool) {
+	if strings.IndexByte(filter, '%') < 0 {
+		return filter, true
+	}
 	for _, v := range [...]struct{ pattern, value string }{{"%c", clientID}, {"%u", username}} {
 		if strings.Contains(filter, v.pattern) && (v.value == "" || strings.ContainsAny(v.value, "/+#")) {
 			return "", false
