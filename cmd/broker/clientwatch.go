@@ -1,13 +1,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	adminv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/admin/v1"
@@ -40,7 +36,7 @@ func (cmd *clientWatchCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	stream, err := client.WatchEvents(ctx, req)
 	if err != nil {

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 )
 
@@ -25,7 +22,7 @@ type debugProfileCmd struct {
 
 // Run asks for the profile and writes it.
 func (cmd *debugProfileCmd) Run(t *terminal) (err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	client, err := cmd.httpClient()
 	if err != nil {

@@ -3,12 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -96,7 +93,7 @@ func (cmd *messageBatchCmd) Run(t *terminal) error {
 		return err
 	}
 	defer func() { _ = in.Close() }()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	up, err := client.PublishBatch(ctx)
 	if err != nil {

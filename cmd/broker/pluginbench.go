@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"os/signal"
 	"text/tabwriter"
 	"time"
 
@@ -49,7 +47,7 @@ func (cmd *pluginBenchCmd) Run(t *terminal) error {
 	if err != nil {
 		return misuse(t, err.Error())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	probe, err := cmd.open(ctx)
 	switch {

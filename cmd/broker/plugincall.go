@@ -69,7 +69,11 @@ func (f *adminFlags) dialPlugin(ctx context.Context, name string) (*grpc.ClientC
 	}
 	p := res.Msg.GetPlugin()
 	if p.GetSocket() == "" {
-		return nil, fmt.Errorf("plugin %s does not run: it is %s (%s)", name, stateName(p.GetState()), orDash(p.GetLastFailure()))
+		why := p.GetLastFailure()
+		if p.GetState() == adminv1.PluginState_PLUGIN_STATE_STOPPED || why == "" {
+			why = fmt.Sprintf("%q has it run", "broker plugin enable "+name)
+		}
+		return nil, fmt.Errorf("plugin %s does not run: it is %s; %s", name, stateName(p.GetState()), why)
 	}
 	if _, err := os.Stat(p.GetSocket()); err != nil {
 		return nil, fmt.Errorf("plugin %s listens at %s, which can't be reached from here: %w", name, p.GetSocket(), err)

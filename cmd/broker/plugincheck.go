@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"os/signal"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,7 +55,7 @@ func (cmd *pluginCheckCmd) Run(t *terminal) error {
 	if (cmd.Path == "") == (cmd.Endpoint == "") {
 		return misuse(t, "name either the plugin's folder or program, or an --endpoint")
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	o := conformance.Options{
 		Only: cmd.Only, ClientID: cmd.ClientID, Username: cmd.Username, Password: cmd.Password, Topics: cmd.Topics, Erase: cmd.Erase, CallTimeout: cmd.Timeout,

@@ -111,6 +111,22 @@ func TestCheckFolder(t *testing.T) {
 	}
 }
 
+// The source of a plugin is not a plugin, and the message says where that is.
+func TestCheckSourceFolder(t *testing.T) {
+	source := filepath.Join(t.TempDir(), "my-auth")
+	if err := os.Mkdir(source, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"check", "bench"} {
+		var out, errs words
+		status := run([]string{"plugin", command, source}, strings.NewReader(""), &out, &errs)
+		if want := source + " has no plugin.json: is it the source of a plugin? build it, and name the folder of its build, such as " +
+			filepath.Join(source, "build", "my-auth"); status == 0 || !strings.Contains(errs.String(), want) {
+			t.Errorf("%s: status %d, %s", command, status, &errs)
+		}
+	}
+}
+
 // A plugin that somebody else runs is checked, and goes on running.
 func TestCheckEndpoint(t *testing.T) {
 	s := newSite(t, "", "interceptlog")

@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -27,7 +25,7 @@ type pluginDebugCmd struct {
 // Run runs a plugin under a headless delve, in place of the broker's own
 // instance, until somebody presses Ctrl-C.
 func (cmd *pluginDebugCmd) Run(t *terminal) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	p, err := cmd.plugin(ctx)
 	if err != nil {

@@ -5,10 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"connectrpc.com/connect"
@@ -37,7 +34,7 @@ func (cmd *pluginDevCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	d := &dev{t: t, source: source, client: client, dir: cmd.PluginDir}
 	if err := d.findDir(ctx); err != nil {

@@ -18,7 +18,7 @@ type pluginCmd struct {
 	Info    pluginInfoCmd    `cmd:"" help:"Tell everything about one plugin."`
 	Reload  pluginReloadCmd  `cmd:"" help:"Replace a running plugin by its files as they are now, while clients stay connected."`
 	Enable  pluginEnableCmd  `cmd:"" help:"Start a plugin that is disabled."`
-	Disable pluginDisableCmd `cmd:"" help:"Let a plugin take no part until it is enabled or the broker starts anew."`
+	Disable pluginDisableCmd `cmd:"" help:"Let a plugin take no part until it is enabled, restarts of the broker included."`
 	New     pluginNewCmd     `cmd:"" help:"Begin a plugin: make a folder that builds, runs and has a test."`
 	Dev     pluginDevCmd     `cmd:"" help:"Work on a plugin: build it and install it into the running broker on every save."`
 	Lock    pluginLockCmd    `cmd:"" help:"Accept the files of plugins as they are: write their hashes into plugins.lock."`

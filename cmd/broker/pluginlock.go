@@ -2,10 +2,7 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
-	"os"
-	"os/signal"
 	"text/tabwriter"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/pluginhost"
@@ -31,7 +28,7 @@ func (cmd *pluginLockCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	locked, err := pluginhost.Lock(ctx, pluginhost.Options{
 		PluginDir: cmp.Or(cmd.PluginDir, cfg.PluginDir), LockFile: cmp.Or(cmd.File, cfg.PluginsLock), Plugins: plugins,

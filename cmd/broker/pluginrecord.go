@@ -34,23 +34,36 @@ func (cmd *pluginRecordCmd) Run(t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	w := bufio.NewWriter(f)
-	defer func() { err = errors.Join(err, w.Flush(), f.Close()) }()
+	w, began := bufio.NewWriter(f), false
+	defer func() {
+		err = errors.Join(err, w.Flush(), f.Close())
+		if !began {
+			err = errors.Join(err, os.Remove(cmd.File))
+		}
+	}()
 	if err := writeCallHeader(w, callHeader{Plugin: cmd.Name, Broker: brokerVersion(), Redaction: cmd.Redact}); err != nil {
 		return err
 	}
 	var n, lost uint64
 	defer func() {
+		if !began {
+			return
+		}
 		fmt.Fprintf(t.out, "%d calls in %s\n", n, cmd.File)
 		if lost > 0 {
 			fmt.Fprintf(t.err, "%d calls are not in it: they came faster than they could be written\n", lost)
 		}
 	}()
 	return watch(client, cmd.request(cmd.Name, redactions[cmd.Redact]), cmd.Count,
-		func() { fmt.Fprintln(t.err, "recording; Ctrl-C ends it") },
-		func(c *adminv1.WatchedCall) error {
-			n++
-			return writeJSONLine(w, c)
+		func() {
+			began = true
+			fmt.Fprintln(t.err, "recording; Ctrl-C ends it")
+		},
+		func(calls []*adminv1.WatchedCall) error {
+			n += uint64(len(calls))
+			write := func(w io.Writer, c *adminv1.WatchedCall) error { return writeJSONLine(w, c) }
+			// What came together is written together, and is in the file then.
+			return errors.Join(writeCalls(w, calls, write), w.Flush())
 		},
 		func(more uint64) { lost += more })
 }

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -41,7 +39,7 @@ func (cmd *pluginShadowCmd) Run(t *terminal) error {
 		return err
 	}
 	client := adminv1connect.NewShadowServiceClient(hc, "http://broker")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	switch {
 	case cmd.Stop && (cmd.Path != "" || cmd.Detach || cmd.For != 0):

@@ -76,11 +76,11 @@ func pluginOf(st *pluginhost.Status) *adminv1.Plugin {
 	p.RejectedVersion = st.RejectedVersion
 	p.Attached = st.Attached
 	if f := st.SwapFailure; f != nil {
-		p.SwapFailure, p.SwapFailureUnixNanos = f.What, unixNanos(f.Time)
+		p.SwapFailure, p.SwapFailureUnixNanos = f.Story(), unixNanos(f.Time)
 	}
 	if n := len(st.Failures); n > 0 {
 		last := st.Failures[n-1]
-		p.LastFailure, p.LastFailureUnixNanos = last.What, unixNanos(last.Time)
+		p.LastFailure, p.LastFailureUnixNanos = last.Story(), unixNanos(last.Time)
 	}
 	return p
 }

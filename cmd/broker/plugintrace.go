@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
+	"io"
 	"time"
 
 	"connectrpc.com/connect"
@@ -41,9 +38,9 @@ func (f *callFlags) request(plugin string, r adminv1.Redaction) *adminv1.WatchCa
 // somebody presses Ctrl-C, enough was seen, or the broker stops. ready is called
 // once calls are seen.
 func watch(client adminv1connect.DebugServiceClient, req *adminv1.WatchCallsRequest, count int,
-	ready func(), each func(*adminv1.WatchedCall) error, lost func(uint64),
+	ready func(), some func([]*adminv1.WatchedCall) error, lost func(uint64),
 ) error {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	stream, err := client.WatchCalls(ctx, connect.NewRequest(req))
 	if err != nil {
@@ -58,17 +55,28 @@ func watch(client adminv1connect.DebugServiceClient, req *adminv1.WatchCallsRequ
 		if msg.GetDropped() > 0 {
 			lost(msg.GetDropped())
 		}
-		for _, c := range msg.GetCalls() {
-			if err := each(c); err != nil {
-				return err
-			}
-			if seen++; seen == count {
-				return nil
-			}
+		calls := msg.GetCalls()
+		if count > 0 {
+			calls = calls[:min(len(calls), count-seen)]
+		}
+		if err := some(calls); err != nil {
+			return err
+		}
+		if seen += len(calls); count > 0 && seen == count {
+			return nil
 		}
 	}
 	if err := stream.Err(); err != nil && ctx.Err() == nil {
 		return explain(err)
+	}
+	return nil
+}
+
+func writeCalls(w io.Writer, calls []*adminv1.WatchedCall, write func(io.Writer, *adminv1.WatchedCall) error) error {
+	for _, c := range calls {
+		if err := write(w, c); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -85,12 +93,13 @@ func (cmd *pluginTraceCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	each := func(c *adminv1.WatchedCall) error { return printCall(t.out, c) }
+	write := printCall
 	if cmd.JSON {
-		each = func(c *adminv1.WatchedCall) error { return writeJSONLine(t.out, c) }
+		write = func(w io.Writer, c *adminv1.WatchedCall) error { return writeJSONLine(w, c) }
 	}
 	return watch(client, cmd.request(cmd.Name, adminv1.Redaction_REDACTION_SECRETS), cmd.Count,
-		func() { fmt.Fprintln(t.err, "watching; Ctrl-C ends it") }, each,
+		func() { fmt.Fprintln(t.err, "watching; Ctrl-C ends it") },
+		func(calls []*adminv1.WatchedCall) error { return writeCalls(t.out, calls, write) },
 		func(n uint64) {
 			fmt.Fprintf(t.err, "%d calls were not shown: they came faster than they could be printed\n", n)
 		})

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/gatehouse-mqtt/gatehouse/core/mqtt"
@@ -50,7 +47,7 @@ func (cmd *pubCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
 	answers := make(chan *received, 16)
 	c, err := cmd.connect(ctx, func(r *received) {

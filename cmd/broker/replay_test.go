@@ -5,7 +5,9 @@ package main
 import (
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // What a plugin was asked is recorded and asked again of a changed one.
@@ -36,6 +38,7 @@ func TestRecordAndReplay(t *testing.T) {
 			t.Fatalf("%q: %s", c.args, &c.err)
 		}
 	}
+	checkRecordingEnds(s, c)
 	p.stop()
 	if text := string(s.read("redacted.calls")); strings.Contains(text, "c2VjcmV0") || !strings.Contains(string(s.read("all.calls")), "c2VjcmV0") {
 		t.Errorf("the password is there, or not there:\n%s", text)
@@ -101,5 +104,29 @@ func TestReplayRefuses(t *testing.T) {
 	}
 	if _, err := os.Stat(s.path("run")); err == nil {
 		t.Error("a replay left something in the broker's run folder")
+	}
+}
+
+// checkRecordingEnds: what was seen is in the file at once, a terminal that is
+// closed ends a recording well, and one that never began leaves nothing.
+func checkRecordingEnds(s *site, c *client5) {
+	s.t.Helper()
+	endless := s.typeIn("", "plugin", "record", "interceptlog", s.path("endless.calls"), "--hook", "publish")
+	endless.waitErr("recording")
+	c.publish("stamp/z", 1, false, `{"v": 3}`)
+	for end := time.Now().Add(patience); !strings.Contains(string(s.read("endless.calls")), "stamp/z"); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatal("a recorded call is not in the file")
+		}
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		s.t.Fatal(err)
+	}
+	if endless.wait() != 0 || !strings.Contains(endless.out.String(), "1 calls in") {
+		s.t.Errorf("it ended with %d: %s %s", endless.exit, &endless.out, &endless.err)
+	}
+	s.refusesTo("plugin", "record", "nobody", s.path("nothing"))
+	if _, err := os.Stat(s.path("nothing")); err == nil {
+		s.t.Error("a recording that never began left a file")
 	}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"time"
 
 	"connectrpc.com/connect"
@@ -39,7 +36,7 @@ func (cmd *retainedMigrateCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	stream, err := client.Migrate(ctx, connect.NewRequest(&adminv1.MigrateRequest{From: cmd.Old, To: cmd.New, Replace: cmd.Replace}))
 	if err != nil {

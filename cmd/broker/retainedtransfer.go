@@ -2,12 +2,10 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"time"
 
@@ -92,7 +90,7 @@ func (cmd *retainedExportCmd) Run(t *terminal) (err error) {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	out := t.out
 	if cmd.Out != "" {
@@ -166,7 +164,7 @@ func (cmd *retainedImportCmd) Run(t *terminal) error {
 			total = uint64(info.Size()) //nolint:gosec // not negative
 		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := interruptible()
 	defer stop()
 	bar := newProgress(t)
 	defer bar.end()

@@ -200,6 +200,9 @@ func TestPluginsComeAndGo(t *testing.T) {
 	if got := broker("plugin", "info", "stamper"); !strings.Contains(got, `it was disabled by "broker plugin disable" on `) {
 		t.Errorf("info says %q", got)
 	}
+	if got := s.refusesTo("plugin", "call", "stamper", "PluginService/Init"); !strings.Contains(got, `it is stopped; "broker plugin enable stamper" has it run`) {
+		t.Errorf("call says %q", got)
+	}
 	if got := broker("plugin", "enable", "stamper"); !strings.Contains(got, "stamper 1.0.0 is ready (pid ") {
 		t.Errorf("enable says %q", got)
 	}

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -63,9 +64,12 @@ type Failure struct {
 const errorLines = 3
 
 // Error is the whole story in one line: name, cause, last output, advice.
-func (f *Failure) Error() string {
+func (f *Failure) Error() string { return fmt.Sprintf("plugin %s: %s", f.Plugin, f.Story()) }
+
+// Story is the error without the plugin's name.
+func (f *Failure) Story() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "plugin %s: %s", f.Plugin, f.What)
+	b.WriteString(f.What)
 	if quoted := f.quotes(); len(quoted) > 0 {
 		b.WriteString("; its last output was ")
 		b.WriteString(strings.Join(quoted, ", "))
@@ -75,6 +79,14 @@ func (f *Failure) Error() string {
 		b.WriteString(f.Do)
 	}
 	return b.String()
+}
+
+// remedy is the advice as an attribute of a log line, none if there is none.
+func (f *Failure) remedy() slog.Attr {
+	if f.Do == "" {
+		return slog.Attr{}
+	}
+	return slog.String("do", f.Do)
 }
 
 // quotes are the last lines of output, as far as What does not tell already.

@@ -37,13 +37,13 @@ func TestStartFailures(t *testing.T) {
 			"exits at once",
 			[]string{"exit"},
 			0, KindExited, Backoff,
-			[]string{"exited with status 3 before its handshake", `"cannot open the database"`, "chaos describe"},
+			[]string{"exited with status 3 before its handshake", `"cannot open the database"`, `run "chaos run exit describe"`},
 		},
 		{
 			"prints garbage",
 			[]string{"garbage"},
 			2 * time.Second, KindGarbled, Backoff,
-			[]string{"did not print its handshake within LIMIT", `"Welcome to Acme(tm) Rules!"`, "chaos describe"},
+			[]string{"did not print its handshake within LIMIT", `"Welcome to Acme(tm) Rules!"`, `run "chaos run garbage describe"`},
 		},
 		{
 			"prints garbage and exits",
@@ -153,6 +153,9 @@ func checkRequired(t *testing.T, modes []string, limit time.Duration, kind Failu
 		t.Errorf("kind %v of plugin %q, want %v of bad", f.Kind, f.Plugin, kind)
 	}
 	text := err.Error()
+	if !strings.HasSuffix(text, "plugin bad: "+f.Story()) {
+		t.Errorf("the error is %q, and its story %q", text, f.Story())
+	}
 	if !strings.HasPrefix(text, "plugin bad: ") || strings.ContainsRune(text, '\n') {
 		t.Error("the error is not one line that begins with the plugin's name")
 	}

@@ -211,7 +211,7 @@ func (w *spawned) silent(ctx context.Context, limit time.Duration, noise []strin
 	if len(noise) > 0 {
 		instead = fmt.Sprintf(", and printed %q instead", noise[0])
 	}
-	byHand := fmt.Sprintf("is it a Gatehouse plugin? run %q to see", filepath.Base(w.program)+" describe")
+	byHand := fmt.Sprintf("is it a Gatehouse plugin? run %q to see", strings.Join(append([]string{filepath.Base(w.program)}, w.args...), " ")+" describe")
 	switch {
 	case errors.Is(context.Cause(ctx), errTookTooLong):
 		kind := KindHung

@@ -168,7 +168,7 @@ func (t *tenure) reinstate(life context.Context) bool {
 		t.spurned = &rejection{entry: spurned, own: t.tried.own, failure: &f}
 	}
 	t.log.Error("new instance of plugin is rejected, the old one is back", slog.Int("pid", back.pid),
-		slog.Int("rejected_pid", gone.pid), slog.String("cause", f.What), slog.String("do", f.Do))
+		slog.Int("rejected_pid", gone.pid), slog.String("cause", f.What), f.remedy())
 	return true
 }
 

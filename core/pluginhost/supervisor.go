@@ -190,7 +190,7 @@ func (s *supervisor) afterFailure(ctx context.Context, f *Failure, ready time.Du
 	}
 	s.slot.explain(errors.New(f.What), awaited)
 	s.failed(f, s.now().Add(pause))
-	s.log.Warn("plugin failed and is started again", slog.String("cause", f.What), slog.String("do", f.Do),
+	s.log.Warn("plugin failed and is started again", slog.String("cause", f.What), f.remedy(),
 		slog.Duration("in", pause))
 	if f.Kind != KindExited || !s.required() || s.attempts >= crashesAtStart {
 		s.settle()
@@ -205,7 +205,7 @@ func (s *supervisor) giveUp(ctx context.Context, f *Failure, often bool) {
 	s.slot.explain(errors.New(f.What), hopeless)
 	s.failed(f, time.Time{})
 	s.log.Error("plugin failed and is not started until its files or its configuration change",
-		slog.String("cause", f.What), slog.String("do", f.Do), slog.Bool("too_often", often))
+		slog.String("cause", f.What), f.remedy(), slog.Bool("too_often", often))
 	s.settle()
 	if s.await(ctx, -1) {
 		s.retry.reset()

@@ -119,7 +119,7 @@ func (t *tenure) refuse(c *candidate) {
 		c.looks.own = fingerprint{} // look again
 	}
 	t.log.Error("new instance of plugin is no good, the old one goes on serving",
-		slog.String("cause", c.failure.What), slog.String("do", c.failure.Do))
+		slog.String("cause", c.failure.What), c.failure.remedy())
 	t.conclude(c, c.failure)
 }
 
@@ -207,7 +207,7 @@ func (t *tenure) replaceExclusive(life, halt context.Context, c *candidate) {
 	}
 	f := c.failure
 	t.log.Error("new instance of plugin is no good, and it may not run beside the old one, which was stopped",
-		slog.String("cause", f.What), slog.String("do", f.Do))
+		slog.String("cause", f.What), f.remedy())
 	again := c
 	if compare(t.verifier.found, c.start.found) != changesPolicy && life.Err() == nil {
 		if again = t.inspect(life, t.verifier); again.failure == nil {

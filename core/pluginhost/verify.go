@@ -121,6 +121,9 @@ func (v *verifier) verifyFolder() (*verified, error) {
 		return out, nil
 	case attachErr != nil && out.manifest == nil:
 		return out, attachErr
+	case out.manifest == nil && !exists(filepath.Join(v.place.folder, attachFile)):
+		return out, fmt.Errorf("%s has no %s: is it the source of a plugin? build it, and name the folder of its build, such as %s",
+			v.place.folder, manifestFile, filepath.Join(v.place.folder, "build", filepath.Base(v.place.folder)))
 	case out.manifest == nil:
 		return out, fmt.Errorf("%s has nothing but an %s, and nobody answers where that leads: start the plugin again, or remove the folder",
 			v.place.folder, attachFile)

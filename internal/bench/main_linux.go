@@ -112,7 +112,12 @@ func (s *settings) measure(ctx context.Context, b peer.Broker, sc scenario, core
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, p.Stop()) }()
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%w; the broker's last words:\n%s", err, p.LastWords())
+		}
+		err = errors.Join(err, p.Stop())
+	}()
 	return sc.measure(p, s.time)
 }
 

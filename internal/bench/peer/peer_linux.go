@@ -96,6 +96,13 @@ func (p *Process) await(ctx context.Context) error {
 	}
 }
 
+// LastWords is the end of what the broker printed.
+func (p *Process) LastWords() string {
+	const most = 2000
+	said, _ := os.ReadFile(p.output.Name())
+	return string(said[max(0, len(said)-most):])
+}
+
 // Stop ends the broker with all that it started, and removes its files.
 func (p *Process) Stop() error {
 	_ = syscall.Kill(-p.PID, syscall.SIGTERM)
