@@ -142,7 +142,7 @@ func TestPassedNotToItself(t *testing.T) {
 // hears, if they want to know.
 func TestPassedIsTold(t *testing.T) {
 	for _, kinds := range [][]hook.EventKind{{hook.Published, hook.NotConsumed}, {hook.Published}} {
-		t.Run(fmt.Sprint(kinds), func(t *testing.T) { checkPassedIsTold(t, kinds) })
+		t.Run(fmt.Sprintf("%v", kinds), func(t *testing.T) { checkPassedIsTold(t, kinds) })
 	}
 }
 

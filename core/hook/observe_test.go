@@ -59,8 +59,10 @@ func TestEmitRun(t *testing.T) {
 		return []hook.Interest{{Point: hook.PointEvent, Events: []hook.EventKind{hook.Published}, Filters: []string{filter}}}
 	}
 	h.SetObservers([]hook.ObserverEntry{
-		{Observer: all, Interests: of("a/#")}, {Observer: other, Interests: of("b")},
-		{Observer: odd, Only: func(e *hook.Event) bool { return e.Seq%2 == 1 }}, {Observer: short, Queue: 4},
+		{Observer: all, Interests: of("a/#")},
+		{Observer: other, Interests: of("b")},
+		{Observer: odd, Only: func(e *hook.Event) bool { return e.Seq%2 == 1 }},
+		{Observer: short, Queue: 4},
 	})
 	h.Emit(&hook.Event{Kind: hook.Connected})
 	<-short.entered
