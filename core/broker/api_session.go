@@ -87,15 +87,32 @@ func (a Sessions) deleteSoon(id string) error {
 	if cl == nil {
 		return ErrUnknownClient
 	}
-	cl.endSoon(deleted)
+	cl.endSoon(doomedDeleted)
 	return nil
 }
 
-// endSoon ends the session, and with e its connection.
-func (c *client) endSoon(e ending) {
+// doom is why a session is to end.
+type doom uint8
+
+const (
+	notDoomed doom = iota
+	doomedDeleted
+	doomedOverflowed
+)
+
+// ending is how a connection of the session ends.
+func (d doom) ending() ending {
+	if d == doomedOverflowed {
+		return overflowed
+	}
+	return deleted
+}
+
+// endSoon ends the session and its connection.
+func (c *client) endSoon(why doom) {
 	c.mu.Lock()
 	conn := c.conn
-	c.expiry = 0
+	c.expiry, c.doomed = 0, why
 	if conn == nil {
 		if c.timer != nil {
 			c.timer.Stop()
@@ -105,7 +122,7 @@ func (c *client) endSoon(e ending) {
 	c.mu.Unlock()
 	c.describe()
 	if conn != nil {
-		conn.end(e)
+		conn.end(why.ending())
 	}
 }
 

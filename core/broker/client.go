@@ -53,6 +53,7 @@ type client struct {
 	mu     sync.Mutex // guards the fields below
 	conn   *conn      // nil while offline
 	expiry uint32     // seconds; neverExpires for ever
+	doomed doom       // why the session is to end, whoever takes it up
 	will   *hook.Will // of the connection, or pending after it
 	since  time.Time  // when it went offline
 	timer  *time.Timer
@@ -340,8 +341,8 @@ func (c *client) timeUp() {
 		will = nil
 	}
 	ends := c.expiry != neverExpires && offline >= seconds(c.expiry)
-	if !ends && c.expiry != neverExpires {
-		c.timer = time.AfterFunc(seconds(c.expiry)-offline, c.timeUp)
+	if due, ok := c.dueLocked(); ok && !ends {
+		c.timer = time.AfterFunc(max(0, due-offline), c.timeUp)
 	}
 	c.mu.Unlock()
 	if will != nil {
@@ -364,6 +365,13 @@ func (c *client) finish() {
 	if c.current() == nil && c.b.clients.get(c.id) == c {
 		c.endSession(false)
 	}
+}
+
+// doomedBy returns why the session is to end.
+func (c *client) doomedBy() doom {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doomed
 }
 
 // outlives reports whether the session goes on without its connection.

@@ -270,7 +270,9 @@ func (c *conn) disconnected(p *packet.Disconnect) *ending {
 	if p.HasSessionExpiry {
 		// The decoder has refused to raise it from zero.
 		c.client.mu.Lock()
-		c.client.expiry = min(p.SessionExpiry, c.limits.Load().sessionExpiry)
+		if c.client.doomed == notDoomed {
+			c.client.expiry = min(p.SessionExpiry, c.limits.Load().sessionExpiry)
+		}
 		c.client.mu.Unlock()
 	}
 	if p.Code == mqtt.Success {

@@ -217,6 +217,9 @@ func (c *conn) establish(p *packet.Connect, adm *hook.Admission) bool {
 	cl.allowed.Store(allowed)
 	c.attach(cl, p, adm, ack, lim, expiry)
 	c.endConnect(mqtt.Success, "")
+	if why := cl.doomedBy(); why != notDoomed {
+		c.end(why.ending()) // it was to end since it was taken up
+	}
 	return true
 }
 
@@ -279,6 +282,9 @@ func (c *conn) attach(cl *client, p *packet.Connect, adm *hook.Admission, ack *p
 	cl.rights.Store(hook.NewRights(adm.Grants, id, adm.Username))
 	cl.mu.Lock()
 	cl.info.Store(c.info(id, adm))
+	if cl.doomed != notDoomed {
+		expiry = 0
+	}
 	cl.conn, cl.expiry = c, expiry
 	if p.Will != nil {
 		cl.will = willOf(p.Will, id, adm.Mountpoint)

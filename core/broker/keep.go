@@ -52,9 +52,10 @@ func (b *Broker) restore(st *session.State) *client {
 		sess: session.Restore(st, lim, b.changes),
 	}
 	c.promised.Store(uint32(p.Durability))
-	c.expiry, c.since = p.Expiry, p.Since
-	if c.since.IsZero() {
-		c.since = time.Now()
+	c.expiry, c.since = p.Expiry, time.Now()
+	if !p.Since.IsZero() {
+		// From here on by a clock that nobody sets.
+		c.since = c.since.Add(-max(0, time.Since(p.Since)))
 	}
 	if p.Will != nil {
 		c.will = &hook.Will{Message: p.Will, Delay: p.WillDelay}

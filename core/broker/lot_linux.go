@@ -32,8 +32,8 @@ type lot struct {
 func (l *lot) add(c *conn, until time.Time) {
 	c.readBy(time.Time{})
 	c.readEnd = until
-	if err := l.insert(c); err != nil {
-		go c.unpark(err)
+	if l.insert(c) != nil {
+		go c.unpark(nil) // there may be no descriptor for it: the reader waits itself, and parks later
 		return
 	}
 	if c.ending() != nil {

@@ -32,6 +32,21 @@ func (b *Broker) haveRoom(targets []router.Target, m *mqtt.Message) bool {
 	return true
 }
 
+// roomFor is haveRoom for a message that is about to be retained: what is refused
+// must not stay behind.
+func (b *Broker) roomFor(scratch *[]router.Target, m *mqtt.Message) bool {
+	if b.changes == nil || b.limits().Kept.Full != session.RefuseMessage || m.QoS == mqtt.AtMostOnce {
+		return true
+	}
+	var dst []router.Target
+	if scratch != nil {
+		dst = (*scratch)[:0]
+	}
+	targets := within(b.router.Route(dst, m))
+	defer clear(targets)
+	return b.haveRoom(targets, m)
+}
+
 // overflowed is how a connection ends whose client has missed something that
 // others were told is kept for it.
 var overflowed = ending{kind: hook.ByServer, code: mqtt.QuotaExceeded, reason: "too much waited for the client: its session ends"}
@@ -44,5 +59,5 @@ func (c *client) overflow() {
 	messages, bytes := c.sess.QueueLen()
 	c.b.log.Warn("the queue of a session is full: the session ends with all that waits in it",
 		slog.String("client", c.id), slog.Int("messages", messages), slog.Int("bytes", bytes))
-	c.endSoon(overflowed)
+	c.endSoon(doomedOverflowed)
 }

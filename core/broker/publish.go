@@ -125,6 +125,7 @@ func (r *run) flush(c *conn) *ending {
 	position := r.position(c)
 	for i := range r.items {
 		if end = c.acknowledge(&r.items[i], position); end != nil {
+			c.noteHandled(r.items[i+1:])
 			break
 		}
 	}
@@ -292,6 +293,16 @@ func (c *conn) acknowledge(it *inbound, position uint64) *ending {
 		c.answer(position, kind, it.id, code)
 	}
 	return nil
+}
+
+// noteHandled has the session know of messages that went their way and are not
+// acknowledged, for the connection ends: they may come again over the next one.
+func (c *conn) noteHandled(items []inbound) {
+	for i := range items {
+		if it := &items[i]; it.call.Verdict.Action == hook.Pass && !it.duplicate && it.qos == mqtt.ExactlyOnce {
+			c.client.sess.Acknowledge(it.id, it.qos, mqtt.Success)
+		}
+	}
 }
 
 func refusalCause(v *hook.CallVerdict) hook.Cause {

@@ -31,6 +31,10 @@ func (r *run) retain(b *Broker, d session.Durability, promise bool) {
 		if it.call.Verdict.Action != hook.Pass || !it.call.Message.Retain {
 			continue
 		}
+		if promise && !b.roomFor(&r.targets, it.call.Message) {
+			it.call.Verdict = unqueued(errNoRoom)
+			continue
+		}
 		revision, recorded, err := b.setRetained(it.call.Message, d, promise && it.call.Message.QoS > mqtt.AtMostOnce)
 		if err != nil {
 			it.call.Verdict = unretained(err)
@@ -89,6 +93,9 @@ func (b *Broker) retainAndRoute(ctx context.Context, scratch *[]router.Target, m
 	if !b.hooks.Intercepts(hook.AfterAuthorization, hook.PointDeliver) {
 		group := b.changes.Begin()
 		defer b.changes.Finish(group)
+	}
+	if o.refuse && !b.roomFor(scratch, m) {
+		return retained{cause: hook.CauseQueueFull}, unqueued(errNoRoom)
 	}
 	revision, recorded, err := b.setRetained(m, o.durability, o.promise && m.QoS > mqtt.AtMostOnce)
 	if o.trace != nil {

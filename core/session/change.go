@@ -112,12 +112,15 @@ func (c *Change) cost() int {
 	return fixed + c.Delivery.Message.Size()
 }
 
-// promised reports whether somebody waits for a change of this kind. What a
+// promised reports whether somebody waits for the change. What a
 // receiver has acknowledged may come back after a power cut: with QoS 1 it is
-// delivered again, with QoS 2 its PUBREL is.
-func (k ChangeKind) promised() bool {
-	switch k {
-	case ChangeRemove, ChangeSent, ChangeProfile:
+// delivered again, with QoS 2 its PUBREL is. That a session is to end may stand for
+// a message that found no room, whose publisher is told that it was taken.
+func (c *Change) promised() bool {
+	switch c.Kind {
+	case ChangeProfile:
+		return c.Profile.Expiry == 0
+	case ChangeRemove, ChangeSent:
 		return false
 	default:
 		return true

@@ -85,7 +85,7 @@ func (s *Session) record(c *Change) {
 		return
 	}
 	c.Session = k.number
-	c.Sync = k.durability == DurabilitySync && c.Kind.promised()
+	c.Sync = k.durability == DurabilitySync && c.promised()
 	c.Lax = k.durability == DurabilityNone
 	k.last = k.log.append(c)
 }
