@@ -43,7 +43,7 @@ func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mq
 		s.mu.Unlock()
 		return dst
 	}
-	limit := len(dst) + most
+	before, limit := len(dst), len(dst)+most
 	dst, gone, stagedAt := s.next(dst, limit, now)
 	for stagedAt == 0 && len(dst) < limit && s.hungry() {
 		if !s.fetch(func() { tell(expired, gone); gone = nil }) || s.conn == nil {
@@ -54,7 +54,9 @@ func (s *Session) Next(dst []Outgoing, most int, now time.Time, expired func(*mq
 		gone = append(gone, more...)
 	}
 	if s.conn != nil {
-		s.conn.asleep = !s.sendable()
+		// The writer stops where it got nothing, also if what it waits for was written
+		// since: whoever is told of that has to find it asleep.
+		s.conn.asleep = len(dst) == before || !s.sendable()
 	}
 	s.count()
 	s.mu.Unlock()
