@@ -115,9 +115,10 @@ func (c *conn) finish(e ending) {
 		c.w.sendLast(nil)
 	}
 	c.w.farewell(c.b.limits().FarewellTimeout)
-	if told {
-		defer c.close(true) // whoever waits for the session does not wait for that
-	}
+	// A client that sees the end can rely on the broker's having let go: a session
+	// that ends with its connection takes no message any more. Whoever waits for
+	// the session does not wait for the client.
+	defer c.close(told)
 	cl := c.client
 	if cl.outlives() {
 		c.keepFeed()
@@ -129,10 +130,6 @@ func (c *conn) finish(e ending) {
 	cl.mu.Lock()
 	cl.conn, cl.since = nil, time.Now()
 	cl.mu.Unlock()
-	if !told {
-		// A client that sees the end can rely on the broker's having let go.
-		c.close(false)
-	}
 	c.b.stats.ended(e.kind)
 	c.logEnd(e)
 	if c.b.hooks.Observes(hook.Disconnected) {

@@ -95,3 +95,19 @@ func TestShutdownMeetsNewConnection(t *testing.T) {
 		c.Drop()
 	}
 }
+
+// Whoever sees the end of a connection whose session ended with it finds no
+// trace of the session.
+func TestEndIsSeenLast(t *testing.T) {
+	b := brokertest.Start(t, broker.Options{})
+	pub := b.Connect("pub")
+	for i := range 500 {
+		c := b.Connect("c", func(p *packet.Connect) { p.CleanStart = true })
+		c.Subscribe(1, "t")
+		c.Send(&packet.Disconnect{})
+		c.ExpectClosed()
+		id := uint16(1 + i)
+		pub.Send(&packet.Publish{ID: id, Message: mqtt.Message{Topic: "t", QoS: mqtt.AtLeastOnce}})
+		pub.Expect(&packet.Ack{Kind: packet.PUBACK, ID: id, Code: mqtt.NoMatchingSubscribers})
+	}
+}
