@@ -319,7 +319,9 @@ func TestAttach(t *testing.T) {
 	}
 
 	first.kill()
-	th.until(t, "conf", "is lost", func(s Status) bool { return len(s.Failures) > 0 && s.Failures[0].Kind == KindLost })
+	for _, name := range []string{"conf", "file"} {
+		th.until(t, name, "is looked for in vain", func(s Status) bool { return len(s.Failures) > 1 && s.Failures[1].Kind == KindLost })
+	}
 	second := serveAttached(t, dir)
 	must(t, os.Rename(second.socket, first.socket))
 	for _, name := range []string{"conf", "file"} {

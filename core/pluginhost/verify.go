@@ -40,7 +40,7 @@ type verifier struct {
 	described *pluginapi.Manifest
 	asOf      fingerprint
 
-	// shunned is the socket of a guest that answered nothing for too long.
+	// shunned is the socket of a guest that answered nothing for too long; see shuns.
 	shunned string
 }
 
@@ -103,7 +103,7 @@ func (v *verifier) verifyFolder() (*verified, error) {
 	manifest := filepath.Join(v.place.folder, manifestFile)
 	var attachErr error
 	if exists(filepath.Join(v.place.folder, attachFile)) {
-		if out.attach, attachErr = v.readAttach(); out.attach == v.shunned {
+		if out.attach, attachErr = v.readAttach(); v.shuns(out.attach) {
 			out.attach = ""
 		}
 	}
@@ -121,12 +121,9 @@ func (v *verifier) verifyFolder() (*verified, error) {
 		return out, nil
 	case attachErr != nil && out.manifest == nil:
 		return out, attachErr
-	case out.manifest == nil && !exists(filepath.Join(v.place.folder, attachFile)):
+	case out.manifest == nil:
 		return out, fmt.Errorf("%s has no %s: is it the source of a plugin? build it, and name the folder of its build, such as %s",
 			v.place.folder, manifestFile, filepath.Join(v.place.folder, "build", filepath.Base(v.place.folder)))
-	case out.manifest == nil:
-		return out, fmt.Errorf("%s has nothing but an %s, and nobody answers where that leads: start the plugin again, or remove the folder",
-			v.place.folder, attachFile)
 	}
 	out.attach = ""
 	if err := v.command(out); err != nil {
@@ -247,10 +244,16 @@ func (v *verifier) guest() string {
 		return ""
 	}
 	socket, err := v.readAttach()
-	if err != nil || socket == v.shunned || !answers(socket) {
+	if err != nil || v.shuns(socket) || !answers(socket) {
 		return ""
 	}
 	return socket
+}
+
+// shuns reports whether the plugin is run without the guest at a socket. A
+// folder that has nothing to run waits for the guest instead.
+func (v *verifier) shuns(socket string) bool {
+	return socket == v.shunned && exists(filepath.Join(v.place.folder, manifestFile))
 }
 
 // answers reports whether somebody listens on a socket.
