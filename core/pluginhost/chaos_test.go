@@ -20,6 +20,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/gatehouse-mqtt/gatehouse/pluginapi"
 	pluginv1 "github.com/gatehouse-mqtt/gatehouse/proto/gatehouse/plugin/v1"
@@ -195,6 +197,10 @@ func (c *chaos) Init(ctx context.Context, in *pluginv1.InitRequest) (*pluginv1.I
 	case c.is("hang-init"):
 		<-ctx.Done()
 		time.Sleep(time.Hour)
+	case c.is("late-init"): // as gRPC's server, whose clock may be ahead
+		end, _ := ctx.Deadline()
+		time.Sleep(time.Until(end) - 50*time.Millisecond)
+		return nil, status.Error(codes.Canceled, "late")
 	case c.is("die-in-init"):
 		go panic("boom in Init")
 		time.Sleep(time.Hour)

@@ -34,6 +34,12 @@ func TestStartFailures(t *testing.T) {
 			[]string{"did not finish Init within LIMIT", "start_timeout"},
 		},
 		{
+			"gives up Init just before its time is up",
+			[]string{"late-init"},
+			2 * time.Second, KindHung, Backoff,
+			[]string{"did not finish Init within LIMIT", "start_timeout"},
+		},
+		{
 			"exits at once",
 			[]string{"exit"},
 			0, KindExited, Backoff,

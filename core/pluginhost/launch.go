@@ -239,6 +239,10 @@ func (w *spawned) introduce(ctx context.Context, limit time.Duration) *Failure {
 		_ = w.proc.Wait(talk)
 	}()
 	init, f, err := w.launcher.introduce(talk, w.start, w.conn)
+	// A call that ends by itself may be the first sign of either: that the process
+	// has, or that its time is up, which gRPC's server sees on a clock of its own.
+	// The second ends the process too, so the cause is read behind the wait.
+	ended := err != nil && ctx.Err() == nil && await(context.Background(), w.proc.exited, w.timing.linger) == nil
 	switch {
 	case f != nil:
 		return f
@@ -254,7 +258,7 @@ func (w *spawned) introduce(ctx context.Context, limit time.Duration) *Failure {
 			"look at its log for what it waits for, or raise start_timeout")
 	case ctx.Err() != nil:
 		return w.fail(w.now(), KindExited, "its start was given up", "")
-	case await(context.Background(), w.proc.exited, w.timing.linger) == nil:
+	case ended:
 		return w.fail(w.now(), KindExited, describeExit(w.proc.cmd.ProcessState)+" during Init", "")
 	}
 	return w.fail(w.now(), KindLost, "it could not be initialised: "+rpcError(err), "")
